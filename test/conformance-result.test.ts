@@ -1,4 +1,4 @@
-// The README says of Kubernetes' own tests what the kept result says.
+// The README's sentence about Kubernetes' own tests agrees with the kept result.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

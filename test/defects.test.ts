@@ -16,7 +16,7 @@ describe('test/DEFECTS.md', () => {
 
   test.for(rows)('$id has a test with its number in $file', ({ id, file }) => {
     const text = readFileSync(new URL(file, root), 'utf8');
-    // The pattern matches the name of a test or a case, but no comment.
+    // Matches the name of a test or a case, but not a comment.
     expect(text).toMatch(new RegExp(`^(?!\\s*(//|\\*)).*['"\`]${id}: `, 'm'));
   });
 });

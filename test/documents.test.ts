@@ -1,4 +1,4 @@
-// What the documents name must exist: files and folders, headings that are linked to, npm scripts, flags and sub-commands.
+// Everything that the documents name must exist: files and folders, headings that are linked to, npm scripts, flags and sub-commands.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';

@@ -28,7 +28,7 @@ export interface InsideOptions {
   readonly subnetEnv?: string;
   /** Prepares the sandbox. */
   readonly prepare?: (sandbox: Sandbox) => Promise<void> | void;
-  /** A command and its arguments that gets the program as further arguments. */
+  /** A command with arguments, to which the program is appended. */
   readonly before?: (sandbox: Sandbox) => readonly string[];
 }
 

@@ -1,5 +1,5 @@
-// The fast path on two nodes of the lab, in short: pods' packets take it, it is off while somebody else filters, and what somebody
-// detaches comes back. `npm run suite -- fast-path` shows the rest.
+// A short test of the fast path on two nodes of the lab: pods' packets take it, it is off while somebody else's rules filter packets, and
+// programs that somebody detaches come back. `npm run suite -- fast-path` shows the rest.
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { linkInfo } from '../../lib/bpf/link.ts';
@@ -85,7 +85,7 @@ test('programs that somebody detaches come back', async () => {
   for (const name of names) {
     withPin(one, name, (fd) => {
       expect(detachLink(fd)).toBe(0);
-      // The agent may be about to put another link in its place.
+      // The agent may be about to replace the link.
       expect(linkInfo(sys, fd)?.ifindex).toBe(0);
     });
   }

@@ -124,7 +124,7 @@ test('the agent leaves a pod’s device alone that somebody has put on another b
   const port = await portOf(node);
   await node.run(['ip', 'link', 'add', 'other0', 'type', 'bridge']);
   await node.run(['ip', 'link', 'set', port, 'master', 'other0']);
-  // A later fault that the agent does repair shows that it has seen this one by then.
+  // The agent repairs a later fault. This shows that it has also noticed the first one by then.
   const before = (await drift(node)).length;
   await node.run(['ip', 'link', 'set', 'cni0', 'down']);
   await waitUntil(async () => (await drift(node)).length > before, LOOK_MS, 'a look');

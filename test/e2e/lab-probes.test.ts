@@ -1,4 +1,4 @@
-// What agents find out about each other by probes. `npm run suite -- probes` makes every fault; here is one of each kind.
+// What agents find out about each other by probes, with one fault of each kind. `npm run suite -- probes` makes every fault.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';

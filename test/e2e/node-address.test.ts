@@ -173,7 +173,7 @@ describe('the external interface', () => {
 });
 
 test('a lease that now belongs to another node ends the agent with code 1 and a message; the data plane stays', async () => {
-  // With its mark, node 1 would be the older node and would put its lease back.
+  // With its mark, node 1 would be the older node and would restore its lease.
   rmSync(join(lab.leaseFolder, '.node-1.since'));
   renameSync(join(lab.leaseFolder, 'node-1.json'), join(lab.leaseFolder, 'node-9.json'));
   await waitUntil(async () => !(await node.agent.state()).running, LOOK_MS, 'the end of the agent');

@@ -1,5 +1,5 @@
-// Debian's firewalld, ufw and Docker run in a node of the lab, as they are installed: what they refuse is named, and the command that
-// is named for it ends it. The suite firewalls unpacks them; they are never installed, and run only in the node's namespaces.
+// Debian's firewalld, ufw and Docker run in a node of the lab, as they are installed: the agent names the rule that refuses packets, and
+// the command that it names ends this. The suite firewalls unpacks them; they are never installed, and run only in the node's namespaces.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ beforeEach(() =>
   needs.machine(isThere, 'firewalld, ufw and Docker (unpacked in WEFT_FIREWALLS, as npm run suite -- firewalls does)'),
 );
 
-/** The node sees the packages' files in their places. /etc is the node's own already. */
+/** Mounts the packages' files in their places in the node. /etc is the node's own already. */
 const SEE_PACKAGES = `mkdir -p /run/over && mount -t tmpfs tmpfs /run/over && mkdir /run/over/up /run/over/work
 mount -t overlay overlay -o lowerdir=${packages}/usr:/usr,upperdir=/run/over/up,workdir=/run/over/work /usr
 cp -r ${packages}/etc/* /etc/
@@ -67,7 +67,7 @@ async function refusal(words: string): Promise<string> {
   return body;
 }
 
-/** Ready, and every pod reaches every other: perhaps only when the agent has seen what has changed. */
+/** Waits until the node is ready and every pod reaches every other, which may take until the agent has noticed the change. */
 async function forwards(): Promise<void> {
   const isWhole = async (): Promise<boolean> =>
     (await readyz()).status === 200 && failed(await lab.matrix()).length === 0;
@@ -76,10 +76,10 @@ async function forwards(): Promise<void> {
   });
 }
 
-/** The time in which the agent looks at least once more, whatever it has seen. */
+/** The time in which the agent checks at least once more, whatever has happened. */
 const LOOKS_MS = 5000;
 
-/** Forwards, and says so all the time until the agent has looked again. */
+/** Expects that the node forwards, and reports so continuously until the agent has checked again. */
 async function staysReady(): Promise<void> {
   await forwards();
   for (const until = Date.now() + LOOKS_MS; Date.now() < until; ) {
@@ -110,7 +110,7 @@ describe('firewalld', () => {
       /(firewall-cmd --permanent .*?) && (firewall-cmd --reload)/.exec(body)?.slice(1) ?? [];
     expect(add).toContain('--zone=trusted');
     await cmd(add);
-    // The rules for what is sent to the node itself are another matter: the README's table of ports asks for this.
+    // Rules for packets to the node itself are a different case: the README's table of ports asks for these.
     await cmd('firewall-cmd --permanent --add-port=8472/udp');
     await cmd(reload);
     await forwards();
@@ -152,8 +152,8 @@ describe('ufw', () => {
 describe('Docker', () => {
   beforeAll(async () => {
     if (!isThere) return;
-    // Docker wants control groups, but needs none without containers. It cannot lay an overlay on the node's overlay. It sets the
-    // policy of FORWARD to DROP where it is the one that turns forwarding on, as at the boot of a machine.
+    // Docker wants control groups, but needs none without containers. It cannot put an overlay on the node's overlay. It sets the policy of
+    // FORWARD to DROP when it is Docker that turns forwarding on, as at the boot of a machine.
     await sh(`echo 0 >/proc/sys/net/ipv4/ip_forward
       mount -t cgroup2 -o ro cgroup2 /sys/fs/cgroup
       dockerd --storage-driver=vfs --data-root=/run/docker-data >/run/dockerd.log 2>&1 & echo $! >/run/dockerd.pid`);

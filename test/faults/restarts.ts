@@ -83,7 +83,7 @@ function checkVersion(site: Site, builds: TwoBuilds): void {
   if (!builds.version().includes(String(runs))) throw new Error(`${runs} runs, ${builds.version()} is installed`);
 }
 
-/** Removes a route, which the agent puts back. Rejects when the monitors did not report the removal. */
+/** Removes a route, which the agent restores. Rejects when the monitors did not report the removal. */
 export async function checkWitnesses(site: Site): Promise<void> {
   const monitor = await KernelMonitor.start(site.node);
   try {

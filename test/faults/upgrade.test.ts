@@ -1,6 +1,6 @@
-// Nodes that run the previous release are upgraded to this build one after the other, and go back, under flows of 1000 packets a second
-// in both directions. The agent brings its CNI executable along, so pods that one version attached are the other's to detach. In order:
-// each test goes on where the one before it ended.
+// Nodes that run the previous release are upgraded to this build one after the other, and go back, under flows of 1000 packets a second in
+// both directions. The agent installs its CNI executable, so pods that one version attached are detached by the other. Each test continues
+// where the one before it ended.
 
 import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -45,7 +45,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The version that the agent of this node said when it started last. */
+/** The version that this node's agent logged when it last started. */
 function runningVersion(node: LabNode): string {
   const starts = node.agent.log().match(/"version":"[^"]+"/g) ?? [];
   return starts.at(-1) ?? '';
@@ -110,7 +110,7 @@ describe.for([
   test('and pods of either version are attached and detached', async () => {
     const fresh = await Promise.all(nodes.map((node) => node.addPod()));
     await everyPodReachesEveryOther();
-    // One of the other version's pods goes, and one of this version's stays for the next.
+    // One of the other version's pods is removed, and one of this version's stays for the next.
     const [old] = nodes[0].pods.filter((pod) => !fresh.includes(pod) && !pods.includes(pod));
     if (old !== undefined) await old.remove();
     await fresh[1]?.remove();

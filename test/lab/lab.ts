@@ -20,7 +20,7 @@ export interface LabOptions extends NodeOptions {
   readonly name?: string;
   /** Whether the lab can be kept. After `keep()` it survives this process, and `attachLab` finds it. */
   readonly keepable?: boolean;
-  /** Is called after each step. */
+  /** Called after each step. */
   readonly onStep?: (step: LabStep) => void;
 }
 

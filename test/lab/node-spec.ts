@@ -1,4 +1,4 @@
-// What a node of a lab is made from: the options of startLab turned into the specification the programs exchange.
+// Turns the options of startLab into the specification of a node that the lab's programs exchange.
 
 import type { JsonObject } from './cni/conflist.ts';
 import {
@@ -42,7 +42,7 @@ export interface AgentOptions {
 
 const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 
-/** The list that flannel's manifest has. */
+/** The list in flannel's manifest. */
 export const classicConflist: JsonObject = {
   name: 'cbr0',
   cniVersion: '0.3.1',
@@ -102,7 +102,7 @@ function agentSpec(
   };
 }
 
-/** What stretches the agent's limits on a slow machine, as it does those of the tests. */
+/** Stretches the agent's limits on a slow machine, as the tests' own limits are. */
 function timeFactor(): Record<string, string> {
   const factor = process.env['WEFT_TEST_SLOWNESS'];
   return factor === undefined ? {} : { WEFT_TEST_SLOWNESS: factor };

@@ -9,7 +9,7 @@ import { slowed } from '../support/slowness.ts';
 
 const SUBNET_FILE = '/run/flannel/subnet.env';
 const AGENT_LOG = '/run/agent.log';
-/** Of the machine that runs the test, as the virtual machines see it. */
+/** The address of the machine that runs the test, as the virtual machines see it. */
 export const HOST = '10.0.2.2';
 const MEMORY_MB = 2048;
 const ASK_AGAIN_MS = 1000;
@@ -33,7 +33,7 @@ export class Machine {
     this.#network = { socket, mac: `02:00:00:00:60:1${index}` };
   }
 
-  /** Boots it and gives it its addresses. There is no default route: nothing but the other machines and the host can be reached. */
+  /** Boots it and gives it its addresses. There is no default route: only the other machines and the host can be reached. */
   async boot(): Promise<void> {
     this.#vm = await VirtualMachine.boot(this.kernel, { memoryMb: MEMORY_MB, network: this.#network });
     await this.run(`hostname ${this.name}
@@ -42,14 +42,14 @@ export class Machine {
       sysctl -qw net.ipv4.ip_forward=1`);
   }
 
-  /** Ends it as a power cut does. */
+  /** Ends it abruptly, like a power cut. */
   async cut(): Promise<void> {
     this.podIp = undefined;
     await this.#vm?.stop();
     this.#vm = undefined;
   }
 
-  /** Starts an agent; the one before must have ended. */
+  /** Starts an agent; the previous one must have ended. */
   async startAgent(program: string, flags: readonly string[]): Promise<void> {
     const argv = [program, ...flags, '--iface=eth0', `--subnet-file=${SUBNET_FILE}`, '--ip-masq'];
     const own = ['--healthz-ip=127.0.0.1', '--healthz-port=10256'];
@@ -67,12 +67,12 @@ export class Machine {
     await this.until('! kill -0 $(cat /run/agent.pid) 2>/dev/null', 'the end of its agent');
   }
 
-  /** What the agent wrote last. */
+  /** The last output of the agent. */
   async agentLog(): Promise<string> {
     return await this.run(`tail -n 20 ${AGENT_LOG}`).catch((error: Error) => error.message);
   }
 
-  /** Has the CNI executable attach a pod. */
+  /** Makes the CNI executable attach a pod. */
   async addPod(): Promise<void> {
     const env = `CNI_COMMAND=ADD CNI_CONTAINERID=${this.name} CNI_NETNS=/run/netns/pod CNI_IFNAME=eth0 CNI_PATH=${quoted(builtPlugins)}`;
     const input = quoted(JSON.stringify(CONFLIST));
@@ -81,13 +81,13 @@ export class Machine {
     this.podIp = ips[0]?.address.split('/')[0];
   }
 
-  /** Whether its pod gets an answer from there. */
+  /** Whether its pod gets an answer from that address. */
   async reaches(ip: string): Promise<boolean> {
     const { code } = await this.#ask(`ip netns exec pod ping -c 1 -W 10 ${ip}`);
     return code === 0;
   }
 
-  /** Runs a shell command and resolves with what it wrote. Rejects with that when it fails. */
+  /** Runs a shell command and resolves with its output. Rejects with the output when the command fails. */
   async run(command: string): Promise<string> {
     const { code, text } = await this.#ask(command);
     if (code !== 0) throw new Error(`${this.name}: exit ${code} of ${command}: ${text.trim()}`);

@@ -1,5 +1,5 @@
-// A cluster of three machines, each with another stock kernel, that share an etcd: who reaches whom, one that loses its power, one that is
-// upgraded, and one whose agent is flannel's. In order: each test goes on where the one before it ended.
+// A cluster of three machines, each with another stock kernel, that share an etcd: which pods reach which, a machine that loses its power,
+// one that is upgraded, and one that runs flannel's agent. Each test continues where the one before it ended.
 
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +33,7 @@ describe.each([
   beforeAll(async () => {
     requireBuilt(builtAgent);
     etcd = await startEtcd({ members: 1 });
-    // Flannel 0.28 takes nftables only where it is told to, and Debian's kernels have both.
+    // flannel 0.28 uses nftables only when it is told to, and Debian's kernels support both.
     site = await makeEtcdSite(etcd, { Network: '10.244.0.0/16', EnableNFTables: true, Backend: { Type: type } });
     flags = [`--etcd-endpoints=http://${HOST}:${etcd.endpoints[0]?.port}`, `--etcd-prefix=${site.prefix}`];
     const socket = join(folder, 'switch');

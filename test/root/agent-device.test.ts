@@ -196,7 +196,8 @@ describe('a running agent', () => {
   test('keeps every object over a restart: a monitor sees none of ours deleted', async () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'a right state');
     const seen = node.exec(['timeout', '3', 'ip', 'monitor', 'link', 'address', 'route', 'nexthop']);
-    // Only on our device: the kernel also removes the underlay's entry of a peer that does not exist here, and was probed.
+    // Only on our device: the kernel also removes, from the underlay, the neighbour entry of a peer that does not exist here and was
+    // probed.
     const neighs = node.exec(['timeout', '3', 'ip', 'monitor', 'neigh', 'dev', 'flannel.1']);
     await node.agent.kill();
     await startAgent();

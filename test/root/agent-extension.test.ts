@@ -1,4 +1,4 @@
-// Backends that leave the path to other nodes to somebody else: extension, which runs commands for each peer, and alloc.
+// Backends that leave the path to other nodes to other programs: extension, which runs commands for each peer, and alloc.
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

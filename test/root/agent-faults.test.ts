@@ -85,7 +85,7 @@ async function isProgrammed(): Promise<boolean> {
   return (await node.run(['ip', 'route'])).includes(peer.subnet);
 }
 
-/** Adds a lease and removes it again, and waits each time until the agent has followed. */
+/** Adds a lease and removes it again, and each time waits until the agent has followed. */
 async function follows(): Promise<void> {
   writeLease(lab, 'peer', peer);
   await waitUntil(isProgrammed, LOOK_MS, 'the peer');
@@ -197,7 +197,7 @@ describe('SIGTERM', () => {
 
   test('with Node’s handlers alone, an agent with a blocked event loop does not end (control)', async () => {
     const pid = await agentPid(node);
-    // Node sets its handler anew for the first listener.
+    // Node sets its handler again for the first listener.
     await inject(`process.removeAllListeners('SIGTERM'); process.on('SIGTERM', () => undefined); ${LOOP}`);
     await sleep(500);
     process.kill(pid, 'SIGTERM');
@@ -235,7 +235,7 @@ describe('20,000 idle connections to the health port', () => {
   }, 150_000);
 });
 
-/** Until none has come or gone for a second: connections of the tests before are closed one after the other. */
+/** Waits until no connection has come or gone for a second: those of earlier tests are closed one after the other. */
 async function descriptorsSettled(pid: number): Promise<void> {
   let before = -1;
   while (openDescriptors(pid) !== before) {

@@ -1,5 +1,5 @@
 // Two nodes on a kernel that has neither nexthop objects (before 5.3) nor strict dumps (before 4.20): the agent makes plain routes, and
-// leaves out of each list what it did not ask for. Preflight says so. The kernel itself refuses; test/support/older-kernel.cjs makes it.
+// filters each list itself. Preflight says so. test/support/older-kernel.cjs makes the kernel refuse.
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';

@@ -125,7 +125,7 @@ describe('flanneld status', () => {
     const before = lines().length;
     dropLease(lab, 'leaver');
     await waitUntil(async () => (await report()).overlays[0]?.peers.programmed === 1, LOOK_MS, 'its removal');
-    // Of this peer alone: that nobody answers for the other one is logged when its probes have failed, at any time.
+    // About this peer alone: the other one does not answer, which is logged when its probes have failed, at any time.
     const ofLeaver = lines()
       .slice(before)
       .filter(({ peer }) => peer === 'leaver');

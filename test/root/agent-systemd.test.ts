@@ -34,7 +34,7 @@ ReadWritePaths=
 ${more}
 `;
 
-/** Runs in new namespaces, and prints what systemd says of the unit: once it has lived for a while, and when it has ended. */
+/** Runs in new namespaces, and prints systemd's state of the unit: once it has run for a while, and when it has ended. */
 const SCENE = `set -e
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system /run/u /run/leases /run/units/systemd/user/flanneld.service.d
@@ -67,7 +67,7 @@ if systemctl --user --quiet is-active flanneld; then
 fi
 `;
 
-/** Returns the pairs of result and state that systemd has said of the unit. */
+/** Returns the pairs of result and state that systemd has reported for the unit. */
 async function scene(more: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-systemd-'));
   const cgroup = join(CGROUPS, `weft-${process.pid}-systemd`);

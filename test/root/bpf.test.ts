@@ -1,5 +1,5 @@
-// Acceptance: lib/bpf on the real kernel. Maps keep what is written, programs are refused with the verifier's words, links come and go
-// with their devices, and pins outlive their descriptors.
+// Tests lib/bpf on the real kernel. Maps keep what is written, programs are refused with the verifier's reason, links come and go with
+// their devices, and pins outlive their descriptors.
 
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Assembler, linkProgram } from '../../lib/bpf/assembler.ts';

@@ -42,7 +42,8 @@ beforeAll(async () => {
   node = lab.node('node-1');
   const bin = node.pathFromOutside(CNI_BIN_FOLDER);
   for (const name of readdirSync(bin)) rmSync(join(bin, name), { recursive: true });
-  // A node as it was with flannel: its plugin and the reference ones, which the agent replaces only where told.
+  // A node in the state in which flannel leaves it: with flannel's plugin and the reference ones, which the agent replaces only when told
+  // to.
   for (const name of ['flannel', 'bridge']) writeFileSync(join(bin, name), 'github.com/containernetworking/plugins');
   node.writeFile(CNI_CONF, JSON.stringify(conflist));
   node.writeFile(`${CONFLIST_FOLDER}/99-other.conflist`, '{}');

@@ -1,4 +1,5 @@
-// Programs as filters of clsact, as kernels without tcx have them: attached, replaced, found again by the next agent, and told from others'.
+// Programs as filters of clsact, for kernels without tcx: attached, replaced, found again by the next agent, and distinguished from those
+// of others.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClsactFilters, foreignFilters, removeFilters } from '../../flanneld/fastpath/clsact-filters.ts';

@@ -1,5 +1,5 @@
-// Opens the map of `kubectl weft map` in a browser: it complains of nothing, asks no network, shows each pair's state by colour and
-// in words, and works by keyboard, at a phone's width, in light and dark, and with 500 nodes.
+// Opens the map of `kubectl weft map` in a browser: it reports no errors, sends no requests, shows each pair's state by colour and in
+// words, and works by keyboard, at a phone's width, in light and dark mode, and with 500 nodes.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

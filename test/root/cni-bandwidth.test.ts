@@ -1,4 +1,4 @@
-// Bandwidth limits: compared with the Go plugin's, at the largest and smallest values, and after pods that are gone.
+// Bandwidth limits: the same as the Go plugin's, at the largest and smallest values, and removed after their pods.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

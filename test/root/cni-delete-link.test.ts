@@ -31,7 +31,8 @@ describe('deleteLinkByName', () => {
     netns.run('ip', 'link', 'set', 'veth0', 'up');
   });
 
-  // The parent sends one request to find the device and one to see that it is gone. If it has to delete it itself, that is a third.
+  // The parent sends one request to find the device and one to check that it is gone. If it has to delete the device itself, that is a
+  // third one.
   test.for([
     { fault: 'none', want: { children: 1, sends: 2 } },
     { fault: 'overflow', want: { children: 1, sends: 2 } },

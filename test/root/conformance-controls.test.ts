@@ -1,4 +1,4 @@
-// The controls of the contract's black-box cases (test/cni/conformance): programs that are no plugins, which must not pass.
+// The controls for the contract's black-box cases (test/cni/conformance): programs that are not plugins must not pass.
 
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// Acceptance: a watch receives more than 10,000 events, survives the loss of events, keeps the event loop responsive, and does not keep the
-// process running.
+// A watch receives more than 10,000 events, survives the loss of events, keeps the event loop responsive, and does not keep the process
+// running.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ const FIXTURES = join(import.meta.dirname, 'fixtures');
 const PEERS = 5000;
 const MAX_GAP_MS = 50;
 /**
- * How often to try. A gap does not include time in which other processes had the processors, but a virtual machine may also be
- * stopped now and then. A loop that reads too long blocks in every run, so the shortest gap of several runs shows it.
+ * How often to try. A gap does not include time in which other processes had the processors, but a virtual machine may also be stopped from
+ * time to time. A loop that reads too long blocks in every run, so the shortest gap of several runs shows it.
  */
 const ATTEMPTS = 3;
 
@@ -75,7 +75,7 @@ async function netns(): Promise<HeldNetns> {
   return held;
 }
 
-/** Repeats until the loop was blocked for less than the limit. Prints the best gap, as the acceptance criterion demands. */
+/** Repeats until the loop was blocked for less than the limit. Prints the best gap, as the requirement says. */
 async function attempts(name: string, watchOnce: (host: HeldNetns) => Promise<WatchReport>): Promise<WatchReport[]> {
   const reports: WatchReport[] = [];
   do reports.push(await watchOnce(await netns()));

@@ -1,5 +1,5 @@
 // How the CNI executable ends (cni-plugin/host.c): with 0 only after the whole output of main() was written, otherwise with a CNI error
-// object and 1. A runtime takes exit code 0 with an empty stdout for success, so this must never happen by accident.
+// object and 1. A runtime regards exit code 0 with an empty stdout as success, so this must never happen by accident.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Acceptance of the mode `full`: on any packet the programs that encapsulate and decapsulate decide what the oracle says. What they emit is
-// what the tunnel's device would have, but for the outer UDP checksum; what they leave is unchanged.
+// Tests the mode `full`: for any packet the programs that encapsulate and decapsulate decide what the oracle says. They emit what the
+// tunnel's device would emit, except for the outer UDP checksum; packets that they leave are unchanged.
 
 import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
@@ -54,9 +54,9 @@ const KEEP_WAY_MS = 10;
 const underlayMac = parseMac('02:77:00:00:00:01');
 const LOCAL = '192.168.77.1';
 const GATEWAY = '192.168.77.254';
-/** The second is behind a router. */
+/** The second peer is behind a router. */
 const OUTERS = ['192.168.77.2', '192.168.88.3'] as const;
-/** Less than the tunnel's packets of full size. */
+/** Less than the tunnel's packets of full size need. */
 const UNDERLAY_MTU = 1480;
 const sourcePorts = { first: 40_000, count: 1000 };
 
@@ -133,7 +133,7 @@ function expectAsSaid(outcome: Outcome, want: FullDecision): void {
 
 const byNumber = (a: Reason, b: Reason): number => reasons.indexOf(a) - reasons.indexOf(b);
 
-/** The outcome without what nobody can foretell, after a look whether that is right. */
+/** The outcome without the parts that cannot be predicted, after checking that these are valid. */
 function withoutChance(outcome: Outcome, ports: Map<string, number>): Outcome {
   if (!outcome.counted.includes('encapsulated')) return outcome;
   const frame = outcome.frame.slice();
@@ -150,7 +150,9 @@ function withoutChance(outcome: Outcome, ports: Map<string, number>): Outcome {
   return { ...outcome, frame };
 }
 
-/** Bytes of a segment, or 0. A third has some: no other reason than `no-room` needs so many things to be right before it. */
+/**
+ * Bytes of a segment, or 0. A third of the packets have segments: no other reason than `no-room` requires so many correct fields before it.
+ */
 const gsoSizes = fc.oneof(
   { weight: 2, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.constantFrom(1, 1000, 1150, 1398, 1411) },
@@ -230,7 +232,7 @@ test('the program at the external interface decapsulates as the oracle, and leav
   expect([...seen].sort()).toEqual(['decapsulated', 'ecn', 'inner', 'no-checksum', 'no-room', 'outer', 'outer-sender']);
 });
 
-/** Sets a byte of the outer headers, and may make their checksum right again, so that the other checks are reached. */
+/** Sets a byte of the outer headers, and may correct their checksum, so that the other checks are reached. */
 function spoil(frame: Uint8Array, { at, value, repair }: { at: number; value: number; repair: boolean }): void {
   frame[at] = value;
   if (!repair) return;

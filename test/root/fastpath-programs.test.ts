@@ -1,5 +1,5 @@
-// Acceptance: the kernel's verifier accepts both programs for each set of families. On any packet they decide what the oracle says:
-// what they redirect is what routing would have sent on, byte for byte, and what they leave to the kernel is unchanged.
+// The kernel's verifier accepts both programs for each set of families. For any packet they decide what the oracle says: packets that they
+// redirect are byte for byte what routing would have sent on, and packets that they leave to the kernel are unchanged.
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -130,7 +130,7 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
   },
 );
 
-/** Each reason that frames can have here. A tag is taken off before a program sees it, and memory is never short enough. */
+/** Each reason that frames can have here. A VLAN tag is removed before a program sees it, and memory is never short enough. */
 function reachable(program: Arrival['program'], families: readonly Family[]): Reason[] {
   const never: Reason[] = [
     'vlan',

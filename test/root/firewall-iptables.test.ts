@@ -1,5 +1,5 @@
-// The rules written by iptables, with both of its variants: they list as flannel's do, are put back whatever happens to them, follow
-// a change between nftables and iptables, and allow forwarding where iptables would refuse it.
+// The rules written by iptables, with both of its variants: they are listed like flannel's, are restored whatever happens to them, follow a
+// change between nftables and iptables, and allow forwarding where iptables would refuse it.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';

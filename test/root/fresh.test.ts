@@ -1,4 +1,4 @@
-// A command that runs as on a fresh machine (scripts/fresh.mjs) finds what set-up installs and nothing that somebody else installed.
+// A command that runs as on a fresh machine (scripts/fresh.mjs) finds what set-up installs and nothing else that was installed.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -51,7 +51,7 @@ async function gc(...flags: string[]): Promise<{ freed: Item[]; kept: Item[]; dr
   return JSON.parse(await node.run([builtAgent, 'gc', '--json', ...flags]));
 }
 
-/** Removes the pod as if the runtime and all its processes had died: nobody sends DEL. */
+/** Removes the pod as if the runtime and all its processes had died, without a DEL. */
 async function die({ netns }: LabPod): Promise<void> {
   const veths = async (): Promise<number> =>
     (await node.run(['ip', '-o', 'link', 'show', 'type', 'veth'])).split('\n').filter((line) => line.includes('cni0'))

@@ -1,5 +1,5 @@
-// The guard counts and names senders that send to the tunnel's port without being a peer and, when configured, refuses them. Tested
-// from the underlay, with forged addresses, and from pods. Each refusal has a control in which the guard only counts.
+// The guard counts and names senders that send to the tunnel's port without being a peer and, when configured, refuses them. Tested from
+// the underlay, with forged addresses, and from pods. Each refusal has a control in which the guard only counts.
 
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

@@ -1,5 +1,5 @@
-// Whether the rules of iptables-legacy have changed, read from the kernel: every change of a rule of others shows, and neither
-// packets that are counted nor kube-proxy's chains do.
+// Whether the rules of iptables-legacy have changed, read from the kernel: every change of others' rules is noticed, and neither counted
+// packets nor kube-proxy's chains count as a change.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { legacyChains, legacyRules } from '../../lib/netfilter/legacy-table.ts';

@@ -1,4 +1,4 @@
-// Acceptance: entering a namespace and returning leaves no thread of Node behind, also when an exception is thrown inside.
+// Tests that entering a namespace and returning leaves no thread of Node behind, even when an exception is thrown inside.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';

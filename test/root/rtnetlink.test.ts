@@ -1,5 +1,5 @@
-// Acceptance: in Node and in a static executable, the same TypeScript creates every object of the data plane with the same bytes, and the
-// kernel, ip and bridge agree about the result.
+// In Node and in a static executable, the same TypeScript creates every object of the data plane with the same bytes, and the kernel, ip
+// and bridge agree about the result.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -103,7 +103,7 @@ async function makeClone(): Promise<string> {
   writeFileSync(join(clone, 'package.json'), JSON.stringify(about));
   const lock = await npm(here, ['install', '--package-lock-only', '--ignore-scripts'], clone);
   expect(lock).toMatchObject({ exitCode: 0 });
-  // A played dpkg-query says that all Debian packages are installed.
+  // An imitated dpkg-query says that all Debian packages are installed.
   const played = ['#!/bin/sh', 'for each; do echo "$each installed"; done', ''].join('\n');
   writeFileSync(join(clone, 'bin/dpkg-query'), played, { mode: 0o755 });
   return clone;

@@ -1,5 +1,5 @@
 // The built `kubectl weft bundle` and `map` on a real kube-apiserver and a lab that is broken in known places: the archive has what an
-// issue report needs and none of the secrets that the test planted; the map, opened in a browser, shows who does not reach whom.
+// issue report needs and none of the secrets that the test planted; the map, opened in a browser, shows which nodes do not reach which.
 
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const NODES = 4;
 const TEST_MS = 120_000;
 const MERGE = 'application/merge-patch+json';
 
-/** What must not be in the archive, each in a place of its own and in the form that it has there. */
+/** Texts that must not be in the archive, each in a place of its own and in the form that it has there. */
 const SECRETS = {
   annotation: 'planted-in-an-annotation-8f3a',
   applied: 'planted-in-last-applied-8f3a',
@@ -42,7 +42,7 @@ async function patch(path: string, body: object): Promise<void> {
   await scene.server.must({ method: 'PATCH', path, body, contentType: MERGE });
 }
 
-/** In every place where people and programs leave secrets. */
+/** Secrets in every place where people and programs leave them. */
 async function plantSecrets(): Promise<void> {
   const [node] = scene.lab.nodes;
   if (node === undefined) throw new Error('no node');

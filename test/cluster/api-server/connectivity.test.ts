@@ -1,5 +1,5 @@
 // The built `kubectl weft connectivity` on a real kube-apiserver, its controllers and kube-proxy, and lab nodes with the built agent: it
-// finds everything reachable in a healthy cluster, names what is not in a broken one, and removes what it made however it ends.
+// finds everything reachable in a healthy cluster, names the faults of a broken one, and removes what it made however it ends.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -86,7 +86,7 @@ describe('kubectl weft connectivity', { timeout: TEST_MS }, () => {
     expect(stdout).toContain(
       'packets of full size do not arrive from pods on node-1 at pods on node-2; found from both sides',
     );
-    // What fails because pods on node-3 are out of reach is not told again.
+    // Failures that follow because pods on node-3 cannot be reached are not reported again.
     expect(stdout).not.toContain('[connectivity-service]');
     expect(stdout).toMatch(/^pod to pod +2 of 6$/m);
     await expectNothingLeft();
@@ -140,7 +140,7 @@ describe('kubectl weft connectivity', { timeout: TEST_MS }, () => {
     const { signal } = new AbortController();
     expect(await removeStale(api, Date.now(), signal)).toEqual([]);
     expect(await testNamespaces()).toEqual([name]);
-    // The API server says when it was made, so the test says that it is later now.
+    // The API server sets the time of creation, so the test pretends that it is later now.
     expect(await removeStale(api, Date.now() + 3_600_000, signal)).toEqual([name]);
     await waitUntil(async () => (await testNamespaces()).length === 0, TEST_MS, 'no namespace');
   });

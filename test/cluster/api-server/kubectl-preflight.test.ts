@@ -1,5 +1,5 @@
-// The built `kubectl weft preflight` on a real kube-apiserver, its controllers and lab nodes: one verdict for all nodes, and no Job and no
-// pod of it is left, not even when it was killed.
+// The built `kubectl weft preflight` on a real kube-apiserver, its controllers and lab nodes: one verdict for all nodes, and none of its
+// Jobs and pods is left, even when it was killed.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -73,7 +73,7 @@ async function expectNothingLeft(): Promise<void> {
   expect(await pods()).toEqual([]);
 }
 
-/** What a kubelet does: says that a container runs, and lets go of what is deleted. */
+/** Does a kubelet's part: reports that a container runs, and lets deleted pods go. */
 async function startPods(): Promise<void> {
   while (!isOver) {
     for (const pod of await pods()) {
@@ -112,7 +112,7 @@ test('says in one line that all nodes are fit, with the pod of a Job on each tha
 
 test('names the node that is not fit, and why', async () => {
   const [node] = scene.lab.nodes;
-  // The agent’s own device has the place that the other one is to take.
+  // The agent’s own device has the VNI and port that the other one needs.
   await node?.agent.kill();
   await node?.run(['sh', '-c', 'ip link del flannel.1 && ip link add vx9 type vxlan id 1 dstport 8472']);
   onTestFinished(async () => {

@@ -1,5 +1,5 @@
-// The built `kubectl weft` on a real kube-apiserver and lab nodes with the built agent: what it says of a healthy cluster, of one
-// where something is wrong, and of nodes that do not answer.
+// The built `kubectl weft` on a real kube-apiserver and lab nodes with the built agent: what it reports about a healthy cluster, about one
+// with a fault, and about nodes that do not answer.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { missingApiserver } from '../../support/kube-apiserver.ts';

@@ -1,5 +1,5 @@
-// A cluster for `kubectl weft` without kubelets: a real kube-apiserver, lab nodes with the built agent, and objects that say that
-// each agent is a pod of a DaemonSet. What kube-apiserver asks of a kubelet is answered by a stand-in that executes it in the node.
+// A cluster for `kubectl weft` without kubelets: a real kube-apiserver, lab nodes with the built agent, and objects that say that each
+// agent is a pod of a DaemonSet. A stand-in answers kube-apiserver's requests to a kubelet and executes them in the node.
 
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -57,7 +57,7 @@ export class PluginScene {
     this.#kubelet = kubelet;
   }
 
-  /** `other` executes what is asked of pods on nodes that are none of the lab's. */
+  /** `other` answers requests about pods on nodes that are not in the lab. */
   static async start(options: LabOptions, other?: Executor): Promise<PluginScene> {
     const folder = mkdtempSync(join(tmpdir(), 'weft-plugin-'));
     const server = await startKubeApiserver();
@@ -102,7 +102,7 @@ export class PluginScene {
     await must({ method: 'PATCH', path: `/api/v1/nodes/${name}/status`, body: { status }, contentType: STATUS });
   }
 
-  /** Kubelet says of a pod that its container runs, or why it does not. */
+  /** Reports for a pod, as a kubelet does, that its container runs, or why it does not. */
   async setPodState(pod: string, state: object): Promise<void> {
     const status = { phase: 'Running', containerStatuses: [{ name: 'flanneld', image: '', imageID: '', state }] };
     const path = `/api/v1/namespaces/${NAMESPACE}/pods/${pod}/status`;

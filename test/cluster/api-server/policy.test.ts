@@ -343,7 +343,7 @@ describe('with other parameters', () => {
       node: 'node-b',
       patch: annotations({ [`${prefix}public-ip`]: '192.0.2.66' }),
     };
-    // Control: nothing refuses the change yet. The loop waits until the server has forgotten the policy of the test before.
+    // The control: nothing refuses the change yet. The loop waits until the server has forgotten the policy of the previous test.
     await expect.poll(async () => (await change(access, ofOther)).status, { timeout: 60_000 }).toBe(200);
     await apply(policy, () => isRefused(access, ofOther));
     onTestFinished(() => remove(policy));

@@ -94,7 +94,7 @@ export async function writeDnsService(server: KubeApiserver, dns: LabPod): Promi
   await writeService(server, 'kube-system', 'kube-dns', spec, [dns]);
 }
 
-/** Writes an object anew. */
+/** Writes an object again. */
 async function create({ call, must }: KubeApiserver, path: string, body: JsonObject): Promise<void> {
   const name = (body['metadata'] as { name: string }).name;
   await call({ method: 'DELETE', path: `${path}/${name}` });

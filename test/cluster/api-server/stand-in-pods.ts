@@ -28,7 +28,7 @@ interface Running {
   readonly pid: string;
 }
 
-/** As kubelet writes it for a pod (pkg/kubelet/network/dns). */
+/** The form in which the kubelet writes it for a pod (pkg/kubelet/network/dns). */
 function resolvConf(nameserver: string, namespace: string): string {
   const search = `${namespace}.svc.cluster.local svc.cluster.local cluster.local`;
   return `search ${search}\nnameserver ${nameserver}\noptions ndots:5\n`;
@@ -45,7 +45,7 @@ export class StandInPods {
   /** The DNS server of all pods that start from now on; the machine's own when absent. */
   nameserver: string | undefined;
 
-  /** `namespaces`: whose pods it runs. */
+  /** `namespaces`: the namespaces whose pods it runs. */
   constructor(server: KubeApiserver, lab: Lab, namespaces: RegExp) {
     this.#server = server;
     this.#lab = lab;
@@ -108,7 +108,7 @@ export class StandInPods {
     await this.#server.call({ method: 'PATCH', path, body: { status }, contentType: MERGE });
   }
 
-  /** As a container sees it: /sys is that of the pod's network, node is on PATH, and DNS is the cluster's. */
+  /** The mounts and variables of a container: /sys is that of the pod's network, node is on PATH, and DNS is the cluster's. */
   #inContainer([program = '', ...args]: readonly string[]): string[] {
     const argv = [program === 'node' ? process.execPath : program, ...args];
     const dns = this.nameserver === undefined ? '' : `mount --bind ${RESOLV} /etc/resolv.conf && `;

@@ -1,5 +1,5 @@
-// The built `kubectl weft` in a cluster of 1000 nodes on a real kube-apiserver: it asks 32 at a time, and some that never answer cost
-// their own time only and are named. One node is the lab's; the others answer with what that one said.
+// The built `kubectl weft` in a cluster of 1000 nodes on a real kube-apiserver: it asks 32 at a time. Nodes that never answer only cost
+// their own time and are named. One node is in the lab; the others give the same answer as that one.
 
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { CommandResult } from '../../lab/command.ts';
@@ -25,7 +25,7 @@ async function answerFor(pod: string): Promise<CommandResult | undefined> {
   if (!name.startsWith('far-') || said === undefined) return undefined;
   running += 1;
   most = Math.max(most, running);
-  // Whoever hangs does so until the plugin gives up, long after the others have answered.
+  // A node that hangs does so until the plugin gives up, long after the others have answered.
   await new Promise((resolve) => setTimeout(resolve, hanging.includes(name) ? 60_000 : ANSWER_MS).unref());
   running -= 1;
   return name === broken

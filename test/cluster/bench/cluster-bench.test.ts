@@ -1,5 +1,5 @@
-// `npm run bench -- cluster` on kubelets of the lab: Weft, then flannel in a cluster of its own, by the same pods; and what is left of it.
-// In order: each test goes on where the one before it ended.
+// `npm run bench -- cluster` on kubelets of the lab: with Weft, then with flannel in a cluster of its own, by the same pods; and what is
+// left of it. Each test continues where the one before it ended.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ import { untilNodesAreReady, untilRolledOut } from '../kubelet/scene.ts';
 import { agentContainer, readObjects, repository } from '../manifests/documents.ts';
 
 const TEST_MS = 600_000;
-/** The driver waits a minute for a heart that does not beat. */
+/** The driver waits a minute for a heartbeat that does not come. */
 const ORPHAN_MS = 150_000;
 const image = agentContainer(readObjects('weft.yml')).image;
 const KEYS = [
@@ -79,7 +79,7 @@ function expectWhole(part: MeasuredPart): void {
   expect(median('cluster/sandboxMs')).toBeLessThan(median('cluster/firstPacketMs'));
 }
 
-/** Sends a signal to the program that measures, which npm's launcher would not pass on. */
+/** Sends a signal to the program that measures, because npm's launcher would not pass it on. */
 function signalBench(name: string, signal: NodeJS.Signals): void {
   const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
   for (const pid of pids) {
@@ -97,7 +97,7 @@ function readCommand(pid: string): string[] {
   }
 }
 
-/** What of the bench is in the cluster. */
+/** The bench's objects in the cluster. */
 async function left(cluster: KubeCluster): Promise<string[]> {
   const paths = [
     '/api/v1/namespaces',
@@ -113,7 +113,7 @@ async function left(cluster: KubeCluster): Promise<string[]> {
     .filter((name) => name.startsWith('weft-bench'));
 }
 
-/** The images that pods of the bench name, while it runs. */
+/** The images of the bench's pods, while it runs. */
 async function imagesOfBench(cluster: KubeCluster): Promise<Set<string>> {
   const { body } = await cluster.server.must({ path: '/api/v1/pods' });
   const pods = body['items'] as { metadata: { namespace: string }; spec: { containers: { image: string }[] } }[];

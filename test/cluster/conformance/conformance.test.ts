@@ -1,5 +1,5 @@
-// Kubernetes' own network tests, the published e2e.test, on kubelets of the lab: its conformance, and the rest that a pod network decides.
-// Flannel runs the same ones on a cluster of its own. That is the control: what fails there as well is not Weft's.
+// Kubernetes' own network tests, the published e2e.test, on kubelets of the lab: the conformance tests, and all others that depend on a pod
+// network. flannel runs the same ones on a cluster of its own as a control: a test that fails there as well is not Weft's fault.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import { keepRun } from './result.ts';
 const START_MS = 300_000;
 const RUN_MS = 3 * 3600_000;
 
-// What is left out needs a cloud's load balancer or SCTP, or stops programs of nodes.
+// The excluded tests need a cloud's load balancer or SCTP, or stop programs of nodes.
 const skip = ['LoadBalancer', 'SCTP|sctp', '\\[Disruptive\\]'];
 const SELECTIONS: Readonly<Record<Families, Selection>> = {
   ipv4: {
@@ -32,7 +32,7 @@ const SELECTIONS: Readonly<Record<Families, Selection>> = {
   },
   dual: { focus: ['\\[sig-network\\].*IPv6DualStack'], skip },
 };
-/** One that needs the tunnel: it must fail where the tunnel's packets are dropped. */
+/** A test that needs the tunnel: it must fail when the tunnel's packets are dropped. */
 const NEEDS_TUNNEL = /Granular Checks: Pods should function for intra-pod communication: http/;
 const only = suiteOption('only');
 const hasFastPath = suiteOption('fast-path') !== undefined;
@@ -48,7 +48,7 @@ beforeEach(() => needs.machine(needed === '', `${needed} (in KUBEBUILDER_ASSETS,
 
 const DROPS_TUNNEL = 'table inet cut { chain input { type filter hook input priority 0; udp dport 8472 drop; }; }\n';
 
-/** Which tests there are, asked of the program before any cluster is started. */
+/** The list of tests is read from the program before any cluster is started. */
 async function namesFor(family: Families): Promise<string[]> {
   if (needed !== '') return [];
   const names = await listSpecs(SELECTIONS[family]);

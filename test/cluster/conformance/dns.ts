@@ -1,4 +1,4 @@
-// CoreDNS as clusters have it: a Deployment, its rights, its configuration, and the Service at the address that kubelet gives to pods.
+// CoreDNS as clusters run it: a Deployment, its rights, its configuration, and the Service at the address that the kubelet gives to pods.
 
 import { DNS_SERVICE_IP } from '../kubelet/kubelet-node.ts';
 import type { KubeObject } from '../manifests/documents.ts';
@@ -9,7 +9,7 @@ export const DNS_NAME = 'coredns';
 const labels = { 'k8s-app': 'kube-dns' };
 const RBAC = 'rbac.authorization.k8s.io/v1';
 
-// There is no other name server to ask, so whatever is not in the cluster does not exist.
+// There is no other name server, so names outside the cluster do not exist.
 const corefile = `cluster.local in-addr.arpa ip6.arpa {
   errors
   health

@@ -1,5 +1,5 @@
-// The images that Kubernetes' tests name, made from the programs that are here: agnhost, CoreDNS, and Debian's curl, dig and nc in place of
-// Alpine's. The names are those of the test program, so that nothing is pulled.
+// The images that Kubernetes' tests use, made from programs on this machine: agnhost, CoreDNS, and Debian's curl, dig and nc in place of
+// Alpine's. The names are those in the test program, so that nothing is pulled.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { putProgram } from '../kubelet/images.ts';
 
 export const DNS_IMAGE = 'weft.test/coredns:1';
 
-/** What runs in each image when a pod names no command. A test that starts nginx only waits until it runs. */
+/** The program of each image for pods that name no command. A test that starts nginx only waits until it runs. */
 const STARTS: ReadonlyMap<string, ImageEntry['config']> = new Map([
   ['e2e-test-images/agnhost', { Entrypoint: ['/agnhost'], Cmd: ['pause'] }],
   ['e2e-test-images/glibc-dns-testing', { Cmd: ['/bin/sh'] }],
@@ -31,7 +31,7 @@ export function writeE2eImages(file: string, names: readonly string[]): void {
 function putFiles(root: string): void {
   putBusybox(root);
   mkdirSync(join(root, 'uploads'));
-  // glibc looks for names in /etc/hosts and then in DNS.
+  // Makes glibc search names in /etc/hosts and then in DNS.
   writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');
   copyFileSync(requireServer('agnhost'), join(root, 'agnhost'));
   // Busybox's shell runs its own nc, which knows no UDP, whatever PATH says; so the shell is Debian's.

@@ -1,4 +1,4 @@
-// Kubernetes' own tests, the published program e2e.test: which tests it has, and what a run of it says of each.
+// Kubernetes' own tests, the published program e2e.test: which tests it has, and the results of a run.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,13 +15,13 @@ export interface Spec {
   readonly seconds: number;
 }
 
-/** Which of its tests, as regular expressions for their names. */
+/** Which of its tests to run, as regular expressions for their names. */
 export interface Selection {
   readonly focus: readonly string[];
   readonly skip: readonly string[];
 }
 
-/** What the program writes with --ginkgo.json-report. */
+/** The report that the program writes with --ginkgo.json-report. */
 interface ReportedSpec {
   readonly ContainerHierarchyTexts: readonly string[] | null;
   readonly LeafNodeText: string;
@@ -56,7 +56,7 @@ export async function listSpecs({ focus, skip }: Selection): Promise<string[]> {
   return specs.map(({ name }) => name).sort();
 }
 
-/** Runs tests on a cluster, some at the same time, as most of them wait most of the time. What they say is in files LOG-N.log. */
+/** Runs tests on a cluster, some at the same time, because most of them mostly wait. Their output is in files LOG-N.log. */
 export async function runSpecs(kubeconfig: string, names: readonly string[], log: string): Promise<Spec[]> {
   const parts = Array.from({ length: AT_ONCE }, (_, part) => names.filter((_name, at) => at % AT_ONCE === part));
   const runs = parts

@@ -1,4 +1,4 @@
-// The kept result of Kubernetes' tests, and what the README says of it.
+// The kept result of Kubernetes' tests, and the README's sentence about it.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ interface Count {
   readonly failed: readonly string[];
 }
 
-/** What a cluster of one network and its address families gave. */
+/** The result of a cluster of one network and its address families. */
 export interface KeptRun {
   readonly network: Subject;
   readonly families: Families;
@@ -38,7 +38,7 @@ export function readResult(): KeptRun[] {
   return existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as KeptRun[]) : [];
 }
 
-/** Keeps a run in place of the former one of that network and those families. */
+/** Keeps a run in place of the earlier one for that network and those families. */
 export function keepRun(network: Subject, families: Families, specs: readonly Spec[]): void {
   const command = (argv: readonly [string, ...string[]]): string =>
     execFileSync(argv[0], argv.slice(1), { cwd: repository, encoding: 'utf8' }).trim();

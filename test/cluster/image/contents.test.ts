@@ -1,5 +1,5 @@
-// What lies in the image's files, for both processors, without running it: programs, rights, shells, licences; and that a second build
-// without any cache gives the same digest.
+// What the image's files are, for both processors, without running it: programs, modes, shells, licences; and that a second build without
+// any cache gives the same digest.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -30,7 +30,7 @@ const SHELL = /(^|\/)(bash|dash|ash|zsh|ksh|csh|fish|perl|python[0-9.]*)$/;
 
 interface Entry {
   readonly path: string;
-  /** As find prints it: `-` for a file, `d`, `l` and so on, then octal. */
+  /** In find's format: `-` for a file, `d`, `l` and so on, then octal. */
   readonly kind: string;
   readonly mode: number;
   readonly target: string;
@@ -122,7 +122,7 @@ describe.for(ARCHES)('the image for %s', (arch) => {
   test('has a licence of every package, and an SBOM', () => {
     const root = roots.get(arch) ?? '';
     const documented = (name: string): boolean => existsSync(join(root, 'usr/share/doc', name, 'copyright'));
-    // These share the documents of gcc-12-base by a link to a folder, which a copy of the files alone does not have.
+    // These packages reach the documents of gcc-12-base by a link to a folder, which a copy of the files alone lacks.
     const shared = ['libgcc-s1', 'libstdc++6'];
     const packages = readdirSync(join(root, 'var/lib/dpkg/status.d'));
     expect(packages.filter((name) => !documented(name) && !shared.includes(name))).toEqual([]);

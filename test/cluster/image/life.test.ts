@@ -21,7 +21,7 @@ import { flowEnd, imageFolder, Site } from './site.ts';
 const NET_ADMIN = (1n << 12n).toString(16).padStart(16, '0');
 const STEADY = 200;
 const FLOW_MS = 30_000;
-/** By this time the agent has checked everything once more, including what woke it up. */
+/** By this time the agent has checked everything once more, whatever woke it up. */
 const AFTER_MS = 500;
 
 let site: Site;

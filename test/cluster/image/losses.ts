@@ -40,7 +40,7 @@ function withoutPropagation(lost: (typeof mounts)[number]): Loss {
 
 const fastPathPod = withFastPath();
 
-/** What the component fast-path adds, each taken away in turn. */
+/** What the component fast-path adds; each is taken away in turn. */
 export const fastPathLosses: readonly Loss[] = [
   { name: 'nothing', pod: fastPathPod },
   { name: 'container load-fast-path', pod: { ...fastPathPod, initContainers: [] } },

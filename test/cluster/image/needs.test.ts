@@ -1,4 +1,4 @@
-// Shows what each thing that weft.yml gives the agent is for. Each is taken away in turn, on a node of its own, and the test finds
+// Shows what each thing that weft.yml gives the agent is needed for. Each is taken away in turn, on a node of its own, and the test finds
 // out what then fails. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
 
 import { join } from 'node:path';
@@ -136,7 +136,7 @@ test.for([nothing, ...losses])('without $name', { timeout: ROW_MS }, async ({ na
   rows.push(`| ${name} | ${cell(found ?? 'ready, pods reach each other, what a dead pod held is freed')} |`);
 });
 
-/** What the agent says of its fast path, and what the container says that loads the programs before it. */
+/** The agent's report of its fast path, and the output of the container that loads the programs before it. */
 async function fastPath(node: LabNode, spec: PodSpec): Promise<string> {
   await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
   const pod = await NodePod.start(site.containerd(node), spec, site.cluster);

@@ -1,4 +1,4 @@
-// The agent of the image for the other processor, run once by QEMU's user emulation on a node of one interface: it gets ready, with its
+// The image's agent for the other processor, run once by QEMU's user emulation on a node with one interface: it becomes ready, with its
 // device, routes and tables in the kernel. nft is this machine's, because an emulated program cannot execute another one.
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -17,7 +17,9 @@ const GNU = { amd64: 'x86_64', arm64: 'aarch64' }[OTHER];
 const READY_MS = 300_000;
 const sources = join(import.meta.dirname, 'emulation');
 
-/** $1 is the image's files, $2 the folder with the programs of emulation/; what the node shows when the agent is ready goes to $2/seen. */
+/**
+ * $1 is the image's files, $2 the folder with the programs of emulation/. When the agent is ready, the node's state is written to $2/seen.
+ */
 const NODE = `
 ip link set lo up
 ip link add eth0 type veth peer name other

@@ -1,5 +1,5 @@
-// A cluster for tests of the image. It has a real API server to which weft.yml is applied, and lab nodes with a containerd that has
-// the image. On the nodes runs the DaemonSet's pod, in the form in which the API server admitted it.
+// A cluster for tests of the image. It has a real API server to which weft.yml is applied, and lab nodes with a containerd that has the
+// image. The nodes run the DaemonSet's pod in the form in which the API server admitted it.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// flannel's own agent under the policy that holds an account to its own Node (overlays/replace-flannel-policy), on a real
-// kube-apiserver, with tokens like those that pods get: all it does on its own Node is taken, and nothing on another.
+// flannel's own agent under the policy that limits an account to its own Node (overlays/replace-flannel-policy), on a real kube-apiserver,
+// with tokens like those that pods get: the server accepts everything that it does on its own Node, and nothing on another.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -155,7 +155,7 @@ test('with the token of another node it writes nothing, and is never ready', asy
   expect(await nodeOf('node-1')).toEqual(before);
 }, 200_000);
 
-/** What the server says to a change of node-1 with the token of another node; undefined when it takes it. */
+/** The server's answer to a change of node-1 with the token of another node; undefined when it accepts the change. */
 async function refusalOf(tokenNode: string): Promise<string | undefined> {
   const access = server.withToken(await tokenOf(server, 'kube-flannel', 'flannel', tokenNode));
   const body = { metadata: { annotations: { [`${PREFIX}public-ip`]: '192.0.2.1' } } };
@@ -164,7 +164,7 @@ async function refusalOf(tokenNode: string): Promise<string | undefined> {
   return answer.status === 403 ? String(answer.body['message']) : undefined;
 }
 
-/** Applies the policy and waits until it holds: the server needs about a second. */
+/** Applies the policy and waits until it is enforced, for which the server needs about a second. */
 async function applyPolicy(): Promise<void> {
   const overlay = join(manifests, 'kustomize/overlays/replace-flannel-policy');
   const text = runProgram(findProgram('kubectl') ?? '', ['kustomize', overlay]);

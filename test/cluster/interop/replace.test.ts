@@ -1,5 +1,5 @@
-// Nodes change from flannel to Weft and back, one at a time, under flows of 1000 packets a second: what stays, what is
-// taken over, what is left of the other, and what is lost. The losses are printed as a table.
+// Nodes change from flannel to Weft and back, one at a time, under flows of 1000 packets a second: what stays, what is taken over, what the
+// other agent has left, and what is lost. The losses are printed as a table.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -48,10 +48,7 @@ function podMtu(node: LabNode): number {
   return Number(/^FLANNEL_MTU=(\d+)$/m.exec(node.readFile(SUBNET_FILE))?.[1]);
 }
 
-/**
- * The parts that must be equal on all nodes with Weft, whatever ran there before: rules and files, but of the leases only their
- * names.
- */
+/** The parts that must be equal on all nodes with Weft, whatever ran there before: rules and files, but only the names of leases. */
 async function commonOf(node: LabNode): Promise<Pick<NodeState, 'rules' | 'files'>> {
   const { rules, files } = await stateOf(node);
   const names = files.map((line) => line.replace(/^[0-9a-f]{64} +(\/run\/flannel\/)/, '$1'));
@@ -109,9 +106,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     return flows;
   }
 
-  /**
-   * Runs `body` under the flows. Resolves with their losses in words, without those that the machine's own queues may have caused.
-   */
+  /** Runs `body` under the flows. Resolves with their losses in words, without those that the machine's own queues may have caused. */
   async function underFlows(node: LabNode, change: string, body: () => Promise<unknown>): Promise<string[]> {
     const flows = await startFlows(node);
     const before = queueDrops();

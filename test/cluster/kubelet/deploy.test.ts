@@ -1,5 +1,5 @@
-// `npm run deploy` on kubelets: a cluster without a network gets one, and loses it again; flannel's place is taken node by node under a
-// flow, and given back when something is lost. In order: each test goes on where the one before it ended.
+// `npm run deploy` on kubelets: a cluster without a network gets one and loses it again; flannel is replaced node by node under a flow, and
+// restored when packets are lost. Each test continues where the one before it ended.
 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -52,7 +52,7 @@ async function untilProbesAreGone(cluster: KubeCluster): Promise<void> {
   await until(cluster, left, 'the end of the probes’ namespace');
 }
 
-/** Nothing reaches pods of this node on the probes' port, until the function that is returned is called. */
+/** Blocks all packets to pods of this node on the probes' port, until the returned function is called. */
 async function spoil(node: LabNode): Promise<() => Promise<void>> {
   const rule = `type filter hook forward priority -10; tcp dport ${CHECK_PORT} drop;`;
   await node.run(['nft', `add table inet spoil { chain forward { ${rule} }; }`]);
@@ -149,7 +149,7 @@ describe('npm run deploy --replace-flannel', { timeout: TEST_MS }, () => {
     };
     return { image: spec.template.spec.containers[0]?.image, strategy: spec.updateStrategy.type };
   };
-  /** The images of the agents that run, a line each. */
+  /** The images of the running agents, one line each. */
   const running = async (): Promise<string[]> => {
     const path = `/api/v1/namespaces/${FLANNEL_NAMESPACE}/pods`;
     const pods = (await cluster.server.must({ path })).body['items'] as { spec: { containers: { image: string }[] } }[];

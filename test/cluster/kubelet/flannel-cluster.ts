@@ -20,7 +20,7 @@ const selector = { app: 'flannel', 'k8s-app': 'flannel' };
 const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 const kubectl = findServer('kubectl');
 
-/** The servers and kubectl that are not here, for a cluster without flannel; empty when all are. */
+/** The missing servers and kubectl, for a cluster without flannel; empty when all are there. */
 export const missingForKubectl = [...missingServers(), kubectl === undefined ? 'kubectl on PATH' : undefined]
   .filter((each) => each !== undefined)
   .join(', ');
@@ -68,7 +68,7 @@ export async function kubectlApply(cluster: KubeCluster, args: readonly string[]
   await execProgram([kubectl ?? 'kubectl', ...all], { input, timeoutMs: 120_000 });
 }
 
-/** With further keys of net-conf.json, where it needs any. */
+/** `keys` are further keys of net-conf.json. */
 export async function applyFlannel(cluster: KubeCluster, moreNetConf: JsonObject = {}): Promise<void> {
   const config = {
     'cni-conf.json': JSON.stringify(classicConflist),

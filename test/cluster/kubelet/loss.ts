@@ -1,4 +1,4 @@
-// What a change costs flows of 1000 packets a second between two pods that stay.
+// How many packets a change costs flows of 1000 packets a second between two pods that stay.
 
 import { onTestFinished } from 'vitest';
 import { startFlow } from '../../faults/probe/flow.ts';
@@ -7,7 +7,10 @@ import { listPods, type PodObject } from './api.ts';
 import type { KubeCluster } from './cluster.ts';
 import { flowEnd } from './scene.ts';
 
-/** Under a flow in both directions between the two pods of `app`; resolves with how many packets were lost that the machine's own queues did not drop. */
+/**
+ * Runs under a flow in both directions between the two pods of `app`; resolves with the number of lost packets that the machine's own
+ * queues did not drop.
+ */
 export async function lossOf(
   cluster: KubeCluster,
   app: string,

@@ -1,4 +1,4 @@
-// What the tests of the cluster wait for, and what they ask its pods.
+// The conditions that tests of the cluster wait for, and requests between its pods.
 
 import type { FlowEnd } from '../../faults/probe/spec.ts';
 import type { LabNode } from '../../lab/lab-node.ts';

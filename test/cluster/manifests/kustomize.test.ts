@@ -91,7 +91,7 @@ test('the component monitoring joins the base: a port for metrics alone on the n
   expect(template?.metadata).toMatchObject({
     annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8082' },
   });
-  // A patch with op add would take the place of what is there.
+  // A patch with op add would replace what is there.
   expect(plain?.metadata).not.toHaveProperty('annotations');
   expect(bare).not.toHaveProperty('ports');
 });

@@ -1,5 +1,5 @@
-// The workflows of GitHub: what they run exists here, nothing has a right it does not need, and actionlint, where
-// it is found, has nothing to say.
+// GitHub's workflows: the files that they run exist, no job has a right that it does not need, and actionlint, where it is found, reports
+// nothing.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Every alert of manifests/monitoring by promtool's tests of rules: it fires on series of a broken cluster once its time is over and not
-// before, and never on series that are just within the limit. monitoring.test.ts shows that agents have these metrics.
+// Tests every alert of manifests/monitoring with promtool: it fires on series of a broken cluster once its time is over and not before, and
+// never on series that are just within the limit. monitoring.test.ts shows that agents have these metrics.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ const { spec } = parse(readFileSync(join(repositoryRoot, 'manifests/monitoring/a
   spec: { groups: readonly { readonly rules: readonly { readonly alert: string }[] }[] };
 };
 
-/** A series as promtool writes it, by its name: a value a minute, `0+2x60` for one that grows by 2. */
+/** A series in promtool's syntax, by its name: one value a minute, `0+2x60` for one that grows by 2. */
 type Series = Readonly<Record<string, string>>;
 
 interface AlertCase {
@@ -21,10 +21,10 @@ interface AlertCase {
   readonly broken: Series;
   /** Just within the limit. */
   readonly whole: Series;
-  /** In minutes: at the first it does not fire yet, at the second it does. */
+  /** Two times in minutes: at the first it does not fire yet, at the second it does. */
   readonly notYet: number;
   readonly fires: number;
-  /** On which instance; none for an alert about the whole cluster. */
+  /** The instance that the alert names; none for an alert about the whole cluster. */
   readonly instance?: string;
 }
 
@@ -132,7 +132,7 @@ test.for(CASES)('$alert fires after its time, and not within the limit', ({ aler
     testOf(broken, [expectation(notYet, false), expectation(fires, true)]),
     testOf(whole, [expectation(fires, false), expectation(55, false)]),
   ]);
-  // promtool itself notices: the other way round it fails.
+  // promtool itself notices this: with the values reversed the rule test fails.
   expect(() => promtoolAgrees([testOf(whole, [expectation(fires, true)])])).toThrow('FAILED');
 });
 

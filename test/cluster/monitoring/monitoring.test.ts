@@ -1,6 +1,6 @@
-// What manifests/monitoring ships, on a real Prometheus that scrapes the agents of a lab: every query of the dashboard finds something,
-// no alert is raised in a healthy lab, and a broken one raises those that it should. promtool then checks with the scraped series that
-// each alert fires after its time.
+// The files of manifests/monitoring on a real Prometheus that scrapes the agents of a lab: every query of the dashboard finds something, no
+// alert fires in a healthy lab, and a broken one raises the right ones. promtool then checks with the scraped series that each alert fires
+// after its time.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ const dashboard = JSON.parse(readFileSync(join(folder, 'dashboard.json'), 'utf8'
   panels: readonly { readonly title: string; readonly targets: readonly { readonly expr: string }[] }[];
 };
 const queries = dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ title, expr })));
-/** What was scraped; Prometheus keeps its alerts as series, too. */
+/** The scraped series; Prometheus stores its alerts as series, too. */
 const SCRAPED = '{job="weft", __name__!~"ALERTS.*"}';
 const WAIT_MS = 60_000;
 
@@ -80,7 +80,7 @@ test('the port for other nodes has the metrics and nothing else', async () => {
 
 describe('the dashboard', () => {
   test.for(queries)('$title: $expr', async ({ expr }) => {
-    // A histogram has a quantile once something was observed between two scrapes.
+    // A histogram has a quantile only if something was observed between two scrapes.
     const isRare = expr.includes('histogram_quantile') || expr.includes('> 0');
     if (!isRare) await waitUntil(async () => (await prometheus.query(filled(expr))).length > 0, WAIT_MS, expr);
     else await prometheus.query(filled(expr));

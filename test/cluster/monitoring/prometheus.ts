@@ -42,20 +42,20 @@ export class Prometheus {
     return prometheus;
   }
 
-  /** What an instant query finds. Rejects with what Prometheus says of a query that is wrong. */
+  /** The result of an instant query. Rejects with Prometheus' error for a wrong query. */
   async query(expression: string): Promise<Series[]> {
     const { data, error } = await this.#get(`query?query=${encodeURIComponent(expression)}`);
     if (error !== undefined) throw new Error(`${expression}: ${error}`);
     return (data as { result: Series[] }).result;
   }
 
-  /** Of all metrics that were scraped, also those without a series at the moment. */
+  /** The names of all scraped metrics, including those without a series at the moment. */
   async metricNames(): Promise<Set<string>> {
     const { data } = await this.#get('metadata');
     return new Set(Object.keys(data as object));
   }
 
-  /** Names of the alerts that wait for their time, or fire. */
+  /** Names of the alerts that are pending or fire. */
   async alerts(): Promise<Set<string>> {
     const { data } = await this.#get('alerts');
     const { alerts } = data as { alerts: { labels: { alertname: string } }[] };

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await cluster?.stop());
 
-/** What flannel wrote in a real cluster. */
+/** A lease that flannel wrote in a real cluster. */
 const flannelValue =
   '{"PublicIP":"192.168.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}}';
 /** Four subnets, of which flannel leaves out the first. */

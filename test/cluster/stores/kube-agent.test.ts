@@ -1,5 +1,5 @@
 // Whole agents on a real kube-apiserver: what they write into Events when hostile text comes from annotations, leases, files, rules and
-// devices; and what becomes of a node whose Node is registered again with another podCIDR.
+// devices; and what happens to a node whose Node is registered again with another podCIDR.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -201,7 +201,7 @@ describe('findings as Events of the Node', () => {
       type: 'Normal',
       message: expect.stringMatching(`^${id} has ended, after`),
     });
-    // Each is told of once, however often the agent looks.
+    // Each problem is reported once, however often the agent checks.
     expect(await about(first?.reason ?? '')).toHaveLength(1);
   }, 240_000);
 });

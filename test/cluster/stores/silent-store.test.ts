@@ -1,7 +1,6 @@
-// A store that falls silent without closing a connection. Either packets from it are dropped on their way, or its connections stay
-// open and nothing is answered, as when the server hangs or a load balancer has lost it. The agent must say within half a minute
-// that the store does not answer and since when, and must stop saying so when it is back. The control is the same store while it
-// answers.
+// A store becomes silent without closing a connection. Either packets from it are dropped on their way, or its connections stay open and
+// nothing is answered, as when the server hangs or a load balancer has lost it. The agent must report within half a minute that the store
+// does not answer and since when, and must stop doing so when it is back. The control is the same store while it answers.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +54,7 @@ interface Said {
   readonly readyz: string;
 }
 
-/** What the agent says of its store; empty texts when it says nothing. */
+/** What the agent reports about its store; empty texts when it reports nothing. */
 async function saidOfStore(node: LabNode): Promise<Said> {
   const { findings = [] } = await statusReport(node);
   const status = findings.filter(({ id }) => id === 'store-unreachable').map(({ evidence }) => evidence);
@@ -108,7 +107,7 @@ async function expectNamed(node: LabNode, begunAt: number): Promise<void> {
   expect(said.readyz).toContain(said.status);
   const { findings, exitCode } = await doctor(node);
   expect(findings.filter(({ id }) => id === 'store-unreachable')).toHaveLength(1);
-  // The node goes on to forward with what it knows, so this is no error.
+  // The node goes on forwarding with what it knows, so this is not an error.
   expect(exitCode).toBe(0);
 }
 

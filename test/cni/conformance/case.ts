@@ -65,7 +65,7 @@ export function casesOf(plugin: Subject, rows: readonly Row[]): Case[] {
   return rows.map((row) => toCase(plugin, row, row.id));
 }
 
-/** Makes the rows cases of each plugin. This is for what the protocol demands of every executable. */
+/** Makes the rows cases of each plugin, for everything that the protocol requires of every executable. */
 export function casesOfEach(plugins: readonly PluginName[], rows: readonly Row[]): Case[] {
   return plugins.flatMap((plugin) => rows.map((row) => toCase(plugin, row, `${row.id}@${plugin}`)));
 }

@@ -49,7 +49,7 @@ async function versionsOf(sandbox: Sandbox, plugin: string): Promise<readonly Cn
   const { stdout } = await sandbox.run([join(sandbox.dir, 'bin', plugin)], { env: { CNI_COMMAND: 'VERSION' } });
   try {
     const { supportedVersions } = JSON.parse(stdout) as { supportedVersions?: CniVersion[] };
-    // All versions, so that every case runs: otherwise a program that is no plugin would skip every case and thereby pass.
+    // All versions, so that every case runs: otherwise a program that is not a plugin would skip every case and thereby pass.
     return Array.isArray(supportedVersions) ? supportedVersions : ALL_VERSIONS;
   } catch {
     return ALL_VERSIONS;

@@ -13,7 +13,7 @@ import { ALL_VERSIONS, type CniVersion, ordinaryVersion } from './versions.ts';
 export interface RunOptions {
   /** The absolute path of the executables' folder. */
   readonly executables: string;
-  /** Whose behaviour is expected where ours differs from the reference's on purpose. */
+  /** Whether our behaviour or the reference's is expected where the two differ on purpose. */
   readonly held: 'ours' | 'reference';
   /** The release of the reference plugins; when absent, it is found out. */
   readonly release?: Release | undefined;

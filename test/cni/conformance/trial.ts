@@ -1,4 +1,4 @@
-// What a case works with: a sandbox, the executable under test, ways to call it, and ways to inspect what it left behind.
+// What a case uses: a sandbox, the executable under test, ways to call it, and ways to inspect what it left behind.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Calls of the CNI executable that a broken or malicious caller could make: each follows from a seed and a number.
+// Calls of the CNI executable that a broken or malicious caller could make. Each is computed from a seed and a number.
 
 import { type Json, spoilDocument, spoilText, weirdValue } from './mutate.ts';
 import { makeRandom, type Random } from './random.ts';
@@ -7,11 +7,11 @@ export interface HostileCall {
   readonly plugin: string;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
-  /** latin1: each character is a byte, which makes what is no UTF-8. */
+  /** In latin1 each character is a byte, which can express invalid UTF-8. */
   readonly encoding: 'utf8' | 'latin1';
 }
 
-/** Where a call's files and namespaces are. */
+/** The folders and namespaces of a call. */
 export interface Place {
   readonly dir: string;
   /** The executables. */
@@ -23,13 +23,13 @@ const COMMANDS = ['ADD', 'ADD', 'ADD', 'ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'V
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'];
 const VARIABLES = ['CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME', 'CNI_ARGS', 'CNI_PATH'];
 
-/** The same call for the same seed and number. */
+/** Returns the same call for the same seed and number. */
 export function hostileCall(seed: number, number: number, place: Place): HostileCall {
   const random = makeRandom(Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b));
   const plugin = random.pick(Object.keys(documents));
   const document = (documents[plugin] ?? documents.flannel)(place, random.pick(VERSIONS));
   const env = environment(random, place);
-  // Most calls are right but for one thing, so that they get far.
+  // Most calls have only one fault, so that they get far.
   const kind = random.below(10);
   const right = { plugin, env, stdin: JSON.stringify(document), encoding: 'utf8' } as const;
   if (kind < 5) return { ...right, stdin: JSON.stringify(spoilTimes(document, random)) };
@@ -38,7 +38,7 @@ export function hostileCall(seed: number, number: number, place: Place): Hostile
   return { ...right, env: spoilEnvironment(env, random, place) };
 }
 
-/** With bytes in it that are no UTF-8: a lone one, a surrogate, an overlong slash, beyond the last character. */
+/** Contains invalid UTF-8: a lone byte, a surrogate, an overlong slash, a code above the last character. */
 function withByte(text: string, random: Random): string {
   const at = random.below(text.length + 1);
   return (
@@ -69,7 +69,7 @@ function spoilEnvironment(env: Record<string, string>, random: Random, { dir }: 
   if (random.chance(0.2)) return Object.fromEntries(Object.entries(env).filter(([key]) => key !== name));
   const weird = weirdValue(random);
   const text = typeof weird === 'string' ? weird : JSON.stringify(weird);
-  // What the kernel passes on has no zero bytes, and no lone surrogates.
+  // The kernel passes no zero bytes on, and Node no lone surrogates.
   const value = random.pick([
     text,
     'add',

@@ -1,4 +1,4 @@
-// Everything a call may have made on the node it ran on: devices, addresses, rules, files.
+// Everything that a call may have made on its node: devices, addresses, rules, files.
 
 import { spawnSync } from 'node:child_process';
 import { lstatSync, readdirSync } from 'node:fs';
@@ -21,9 +21,9 @@ export function wholeFootprint(folders: readonly string[], netns: string): strin
     ...lines(['ip', '-o', 'address']),
     ...lines(['ip', 'route', 'show', 'table', 'all']),
     ...inPod(['ip', '-br', 'link']).map((line) => line.split(' ')[0] ?? ''),
-    // That lo is up is its plugin's work, and stays as it does with the Go plugin.
+    // Setting lo up is the loopback plugin's work, and lasts as with the Go plugin.
     ...inPod(['ip', '-o', 'address']).filter((line) => !/^\d+: lo /.test(line)),
-    // Tables, chains and the rules that look into maps belong to the node; what the maps hold belongs to pods.
+    // Tables, chains and the rules that use maps belong to the node; the maps' elements belong to pods.
     ...lines(['nft', '-a', 'list', 'ruleset']).filter((line) => /\belements\b|\b10\.1\.2\.9\b/.test(line)),
   ];
 }

@@ -1,5 +1,5 @@
-// Spoiled inputs for the parsers of the CNI executable (fuzz/), on its own engine in the sanitizer build. `npm run suite -- fuzz` feeds
-// them for longer than `npm test`. Parsers with planted mistakes show that a mistake would be found.
+// Wrong inputs for the parsers of the CNI executable (fuzz/), on its own engine in the sanitizer build. `npm run suite -- fuzz` runs longer
+// than `npm test`. Parsers with planted mistakes show that a mistake would be found.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
-// Calls that no runtime makes, of the CNI executable under each of its names, in namespaces of their own where everything but the
-// node's own folders is read-only. `npm run suite -- hostile` makes more of them than `npm test`. Executables that do what ours must
-// not do show that it would be noticed.
+// Calls that no runtime makes, for the CNI executable under each of its names, in namespaces of their own where everything except the
+// node's own folders is read-only. `npm run suite -- hostile` makes more of them than `npm test`. Executables with planted faults show that
+// a fault would be noticed.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

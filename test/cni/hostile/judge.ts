@@ -42,12 +42,12 @@ function judgeSuccess({ env }: HostileCall, stdout: string): string | undefined 
   }
 }
 
-/** The error code that the protocol itself demands; undefined when the plugin decides. */
+/** The error code that the protocol itself requires; undefined when the plugin decides. */
 function expectedCode({ env, stdin, encoding }: HostileCall): number | undefined {
   if (!isEnvironmentRight(env)) return 4;
   if (encoding === 'latin1') return 6;
   const document = parseObject(stdin);
-  // JSON of numbers beyond 2^53 or of many levels is refused as undecodable too: not this table's business.
+  // JSON with numbers beyond 2^53 or with many levels is also refused as undecodable; this table does not cover that.
   if (document === undefined) return 6;
   if (!('name' in document) && Object.keys(document).every((key) => key.toLowerCase() !== 'name')) {
     return hasHugeParts(stdin) || typeof (document['cniVersion'] ?? '') !== 'string' ? undefined : 7;
@@ -58,7 +58,7 @@ function expectedCode({ env, stdin, encoding }: HostileCall): number | undefined
 function isEnvironmentRight(env: Readonly<Record<string, string>>): boolean {
   const { CNI_COMMAND: command = '', CNI_CONTAINERID: id = '', CNI_IFNAME: ifname = '' } = env;
   if (!['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'].includes(command)) return false;
-  // Checked whatever the command.
+  // Checked for every command.
   if (id !== '' && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id)) return false;
   if (ifname !== '' && !isInterfaceName(ifname)) return false;
   const needsAll = ['ADD', 'DEL', 'CHECK'].includes(command);

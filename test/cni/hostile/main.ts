@@ -72,7 +72,7 @@ function execute({ plugin, env, stdin, encoding }: HostileCall): Answer {
   return { exitCode: status, signal: signal ?? error?.message ?? null, stdout, stderr };
 }
 
-/** Only a bridge may stay after a failure, and after DEL: the Go plugin leaves it too, and it is no attachment's. */
+/** Only a bridge may stay after a failure and after DEL: the Go plugin leaves it too, and it belongs to no attachment. */
 function removeBridges(before: readonly string[]): void {
   const made = difference(before, quickFootprint(folders)).flatMap((line) => /^\+ device (.*)$/.exec(line)?.[1] ?? []);
   for (const name of made) {

@@ -1,4 +1,4 @@
-// Ways to spoil a JSON document and its text. No Node: the sanitizer build runs it too.
+// Ways to damage a JSON document and its text. Without Node, because the sanitizer build runs it too.
 
 import type { Random } from './random.ts';
 
@@ -47,7 +47,7 @@ const TEXTS = [
 
 const NUMBERS = [0, -0, -1, 1, 1.5, 4095, 65_535, 65_536, 2 ** 31, 2 ** 32, 2 ** 53 - 1, 1e300, -1e300] as const;
 
-/** A value that hardly any key expects. */
+/** A value that hardly any key accepts. */
 export function weirdValue(random: Random): Json {
   switch (random.below(8)) {
     case 0:
@@ -104,7 +104,7 @@ function spoilList(list: readonly Json[], random: Random): Json {
   return copy;
 }
 
-/** As an own property, whatever the name. */
+/** As an own property, whatever the name is. */
 function withKey(object: { [key: string]: Json }, key: string, value: Json): Json {
   return Object.fromEntries([...Object.entries(object), [key, value]]);
 }
@@ -128,7 +128,7 @@ const SNIPPETS = [
   '\u0000',
 ];
 
-/** The text of a document, cut, doubled, or with something in it that does not belong there. */
+/** The text of a document, cut, doubled, or with something inserted that does not belong there. */
 export function spoilText(text: string, random: Random): string {
   const at = random.below(text.length + 1);
   switch (random.below(6)) {

@@ -1,4 +1,4 @@
-// Numbers that look random and are the same for the same seed: a finding is repeated by its number. No Node: the
+// Random-looking numbers that are the same for the same seed, so that a finding can be repeated by its number. Without Node, because the
 // sanitizer build runs it too.
 
 export interface Random {

@@ -1,4 +1,4 @@
-// The CNI executable killed at every system call it makes: `npm run suite -- kill`.
+// Kills the CNI executable at every system call that it makes: `npm run suite -- kill`.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';

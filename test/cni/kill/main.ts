@@ -9,7 +9,7 @@ import { commonPoints, describePoint, type KillReport, type Point, parsePoints }
 import { type Target, Trial } from './trial.ts';
 
 const TRACES = 3;
-/** How often to try a point: whether a program makes some calls depends on timing, so a run may not reach it. */
+/** How often to try a point: a program makes some calls depending on timing, so a run may not reach it. */
 const ATTEMPTS = 5;
 
 const [, , dir = '', type = '', command = '', killer = '', only] = process.argv;

@@ -1,4 +1,4 @@
-// Where a program can be killed: every system call it makes, as killer.c lists them.
+// The points at which a program can be killed: every system call that it makes, as killer.c lists them.
 
 import { syscallNumbers } from '../../../lib/sys/numbers.ts';
 
@@ -34,13 +34,13 @@ function keyOf({ process, number, nth }: Point): string {
   return `${process} ${number} ${nth}`;
 }
 
-/** As in `sendto 2 of process 1`. */
+/** For example `sendto 2 of process 1`. */
 export function describePoint({ process, number, nth }: Point, arch: 'x64' | 'arm64'): string {
   const name = Object.entries(syscallNumbers(arch)).find(([, value]) => value === number)?.[0] ?? `call ${number}`;
   return `${name} ${nth} of process ${process}`;
 }
 
-/** What killing one plugin at each of its points showed. */
+/** The results of killing one plugin at each of its points. */
 export interface KillReport {
   readonly points: number;
   readonly failures: readonly string[];

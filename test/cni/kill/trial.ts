@@ -13,7 +13,7 @@ const POD = { container: 'c1', netns: '/run/netns/c1' };
 const HOST_PORT = 20_080;
 const CONNECT_LIMIT_MS = 3_000;
 
-/** Which call of a plugin is killed. */
+/** The plugin call that is killed. */
 export interface Target {
   readonly type: string;
   readonly command: 'ADD' | 'DEL';
@@ -57,7 +57,7 @@ export class Trial {
     return exitCode === 0;
   }
 
-  /** Throws an Error that says what does not hold after a kill. */
+  /** Throws an Error that names the condition that does not hold after a kill. */
   async recover(): Promise<void> {
     await this.#del(this.#parts);
     await this.#expectNothing();
@@ -67,7 +67,7 @@ export class Trial {
     await this.#expectNothing();
   }
 
-  /** A node nothing was ever attached to. */
+  /** A node to which nothing was ever attached. */
   async #reset(): Promise<void> {
     await this.#del(this.#parts);
     for (const folder of ['networks', 'state']) rmSync(join(this.#place.dir, folder), { recursive: true, force: true });

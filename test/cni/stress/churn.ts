@@ -1,6 +1,5 @@
-// Attaches and detaches 64 pods in random order, with 16 calls at once, and kills some calls at a random moment. A killed call is
-// repeated, or the pod is given up for good, as by a runtime that lost its state. One GC must then keep everything of live pods and
-// nothing else.
+// Attaches and detaches 64 pods in random order, with 16 calls at once, and kills some calls at a random moment. A killed call is repeated,
+// or the pod is given up for good, as by a runtime that has lost its state. One GC must then keep everything of live pods and nothing else.
 
 import type { Random } from '../../faults/soak/random.ts';
 import { bridgeMac, devicesNamed, firewallMentions, heldAddresses, keptFiles } from './observe.ts';
@@ -11,7 +10,7 @@ const AT_ONCE = 16;
 /** How many of a hundred calls are killed, and how many of a hundred killed ones are given up. */
 const KILLED_PERCENT = 20;
 const GIVEN_UP_PERCENT = 4;
-/** An ADD takes about 3 ms and longer with others beside it. */
+/** An ADD takes about 3 ms, and longer when others run at the same time. */
 const KILL_WITHIN_MS = 12;
 const FIRST_HOST_PORT = 20_000;
 

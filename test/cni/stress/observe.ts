@@ -1,4 +1,4 @@
-// Finds what a node has of attachments. It reads /sys and the files, because this is done thousands of times and must be cheap.
+// Finds what attachments have left on a node. It reads /sys and the files, because this is done thousands of times and must be cheap.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,21 +20,21 @@ export function bridgeMac(): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
 }
 
-/** Address → container, as the address files say. */
+/** Address → container, according to the address files. */
 export function heldAddresses({ dir }: Place): Map<string, string> {
   const folder = join(dir, 'networks/cbr0');
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^\d+\./.test(name)) : [];
   return new Map(names.map((name) => [name, readFileSync(join(folder, name), 'utf8').split(/\r?\n/)[0] ?? '']));
 }
 
-/** Names of all files kept for containers, and of those being written, but for the address files. */
+/** Names of all files kept for containers, and of files being written, except the address files. */
 export function keptFiles({ dir }: Place): string[] {
   const list = (folder: string): string[] => (existsSync(join(dir, folder)) ? readdirSync(join(dir, folder)) : []);
   const index = list('networks/cbr0').filter((name) => !/^(\d+\.|last_reserved_ip|lock$|\.boot$)/.test(name));
   return [...list('state'), ...index];
 }
 
-/** How often the firewall names each of `texts`. */
+/** How often the firewall's rules contain each of `texts`. */
 export async function firewallMentions(texts: readonly string[]): Promise<number> {
   const rules = await mustRun(['nft', 'list', 'ruleset']);
   return texts.filter((text) => rules.includes(text)).length;

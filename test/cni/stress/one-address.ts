@@ -1,5 +1,5 @@
-// A node with one usable address and two pods that take turns: ADD, a connection that must reach the pod which has the
-// address now, DEL, and no veth afterwards. What a DEL leaves behind meets the next ADD at once.
+// A node with one usable address and two pods that take turns: ADD, a connection that must reach the pod which has the address now, DEL,
+// and no veth afterwards. The next ADD comes at once, so it meets whatever a DEL leaves behind.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { addressOf, callPlugin, flannelPart, type Place, problemOf } from './plu
 const PORT = 8080;
 const ADDRESS = '10.9.0.2';
 const CONNECT_LIMIT_MS = 5_000;
-/** Says who it is to everyone who connects. */
+/** Sends its name to every client. */
 const SERVER = `require('net').createServer((s) => s.on('error', () => 0).end(process.argv[1])).listen(${PORT}, '0.0.0.0', () => console.log('up'))`;
 
 export interface OneAddressReport {
@@ -36,7 +36,7 @@ async function startPod(container: string): Promise<Pod> {
   return { container, netns, pid: server.pid ?? 0, end: () => server.kill('SIGKILL') };
 }
 
-/** Who answers at the address; rejects when nobody does. */
+/** The name of the pod that answers at the address; rejects when none does. */
 function whoAnswers(): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: ADDRESS, port: PORT, timeout: CONNECT_LIMIT_MS });
@@ -66,7 +66,7 @@ function isSeen({ pid }: Pod): boolean {
   return devicesNamed('veth').length > 0 || readFileSync(`/proc/${pid}/net/dev`, 'utf8').includes('eth0');
 }
 
-/** The node's subnet.env must leave one address, 10.9.0.2, and the netns `c1` and `c2` must be there. */
+/** The node's subnet.env must leave one address, 10.9.0.2, and the netns `c1` and `c2` must exist. */
 export async function stressOneAddress(place: Place, rounds: number): Promise<OneAddressReport> {
   const pods = [await startPod('c1'), await startPod('c2')];
   const failures: string[] = [];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type CommandResult, runCommand } from '../../lab/command.ts';
 import type { CniResult, JsonObject } from '../conformance/attachment.ts';
 
-/** What a stress runs on: everything lies in one folder. */
+/** The folder of a stress run, which contains everything. */
 export interface Place {
   readonly dir: string;
   readonly bin: string;
@@ -15,12 +15,12 @@ export interface Attachment {
   readonly netns: string;
 }
 
-/** One plugin of a list: its part of the configuration, and what this attachment's runtimeConfig says. */
+/** One plugin of a list: its part of the configuration, and the runtimeConfig of this attachment. */
 export type Part = JsonObject & { readonly type: string };
 
 const CALL_LIMIT_MS = 30_000;
 
-/** The classic list's first plugin; `addresses` of the node are in subnet.env. */
+/** The classic list's first plugin; subnet.env has the node's `addresses`. */
 export function flannelPart({ dir }: Place): Part {
   return {
     type: 'flannel',
@@ -32,9 +32,9 @@ export function flannelPart({ dir }: Place): Part {
 }
 
 export interface HowToCall {
-  /** SIGKILL to the plugin after so long, when it still runs. */
+  /** The plugin gets SIGKILL after this time if it still runs. */
   readonly killAfterMs?: number | undefined;
-  /** A program and its arguments that is given the plugin to run. */
+  /** A command with arguments, to which the plugin is appended. */
   readonly before?: readonly string[];
 }
 
@@ -50,13 +50,13 @@ export function callPlugin(
   return runCommand([...before, join(bin, part.type)], { env, input, cwd: '/', timeoutMs: killAfterMs });
 }
 
-/** Why a call did not do what it should; undefined when it did. */
+/** The reason why a call failed; undefined when it succeeded. */
 export function problemOf(command: string, { exitCode, signal, stdout, stderr }: CommandResult): string | undefined {
   if (exitCode === 0 && (command === 'ADD') === (stdout !== '')) return undefined;
   return `${command}: ${signal ?? `exit ${exitCode}`}: ${(stdout || stderr).replace(/\s+/g, ' ').trim()}`;
 }
 
-/** The first address an ADD gave, without its length; undefined when it gave none. */
+/** The first address that an ADD gave, without its length; undefined when it gave none. */
 export function addressOf({ stdout }: Pick<CommandResult, 'stdout'>): string | undefined {
   return (JSON.parse(stdout) as CniResult).ips?.[0]?.address.split('/')[0];
 }

@@ -1,4 +1,4 @@
-// What a node does to the CNI executable in a year, in minutes: `npm run suite -- stress`.
+// What happens to the CNI executable on a node in a year, in minutes: `npm run suite -- stress`.
 
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What a change costs in both directions, for tests that print it.
+// The packets that a change costs in both directions, for tests that print them.
 
 import { startFlow } from './flow.ts';
 import type { FlowEnd, FlowResult } from './spec.ts';
@@ -11,8 +11,8 @@ export interface BothWays {
 }
 
 /**
- * A flow from `one` to `two` and one back while `body` runs, and until packets are steady again, for `steadyMs` at most.
- * Prints what was lost.
+ * Runs `body` under a flow from `one` to `two` and one back, and until packets arrive steadily again, for `steadyMs` at most. Prints what
+ * was lost.
  */
 export async function countBothWays(
   what: string,

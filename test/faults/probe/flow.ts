@@ -82,7 +82,7 @@ export class Flow {
     return (await this.#ask(ASK_PROGRESS)) as FlowProgress;
   }
 
-  /** Ends the flow, waits for packets that are still under way, and resolves with what became of each packet. */
+  /** Ends the flow, waits for packets that are still under way, and resolves with what happened to each packet. */
   async stop(): Promise<FlowResult> {
     const ended = once(this.#child, 'close');
     const result = (await this.#ask(ASK_STOP)) as FlowResult;

@@ -1,4 +1,4 @@
-// Records what became of every packet of a flow. There is one packet for each tick, whose number is the packet's sequence number.
+// Records what happened to every packet of a flow. There is one packet for each tick, whose number is the packet's sequence number.
 
 import type { FlowProgress, FlowResult, Outage } from './spec.ts';
 

@@ -1,5 +1,5 @@
-// The soak, short in `npm test` and as long as wanted in `npm run suite -- soak`. Every run takes another seed and names it, so that a
-// failure can be repeated.
+// The soak, short in `npm test` and of any length in `npm run suite -- soak`. Every run uses another seed and prints it, so that a failure
+// can be repeated.
 
 import { randomInt } from 'node:crypto';
 import { appendFileSync } from 'node:fs';

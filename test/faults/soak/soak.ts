@@ -18,7 +18,7 @@ import { WITNESS, World } from './world.ts';
 export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
-  /** Is called with a line about each thing that happens. */
+  /** Called with one line for each event. */
   readonly onEvent: (text: string) => void;
 }
 

@@ -1,4 +1,4 @@
-// What the agent of a node says of itself, and whether the pods of a lab reach each other.
+// The report of a node's agent, and whether the pods of a lab reach each other.
 
 import type { StatusReport } from '../../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../contract.ts';
@@ -14,7 +14,7 @@ const REACH_MS = 20_000;
 export async function statusReport(node: LabNode): Promise<StatusReport> {
   const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
   const { stdout, stderr } = await node.exec(argv);
-  // Its exit code is 1 also when the node is not ready.
+  // Its exit code is also 1 when the node is not ready.
   if (!stdout.startsWith('{')) throw new Error(`status on ${node.name}: ${stderr.trim()}`);
   return JSON.parse(stdout) as StatusReport;
 }

@@ -124,7 +124,7 @@ const routes: readonly Row[] = [
   },
 ];
 
-/** A bridge that already has an address before ADD, and what must become of it. */
+/** A bridge that already has an address before ADD, and what must happen to it. */
 interface Before {
   readonly id: string;
   readonly title: string;

@@ -1,4 +1,4 @@
-// Rows 160–164: loopback, which runtimes call beside the main network.
+// Rows 160–164: loopback, which runtimes call in addition to the main network.
 
 import { type Case, casesOf, type Row } from '../case.ts';
 import { holds, same } from '../expect.ts';

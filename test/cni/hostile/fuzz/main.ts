@@ -1,5 +1,5 @@
-// Feeds the parsers of the CNI executable what no one should send, on its own engine in the sanitizer build: a reader that
-// leaves its memory ends the program. Arguments: a seed, how many inputs. Prints what was tried and what was found.
+// Gives the parsers of the CNI executable inputs that nobody should send, on its own engine in the sanitizer build: a reader that leaves
+// its memory ends the program. Arguments: a seed, the number of inputs. Prints what was tried and what was found.
 
 import { errorText } from '../../../../lib/errors.ts';
 import { hostArgs, openHostSyscalls, type ProgramOutput } from '../../../../lib/sys/host.ts';

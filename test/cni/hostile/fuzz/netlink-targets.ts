@@ -1,5 +1,5 @@
-// What the kernel answers: real answers are recorded once, then given again with bytes, lengths and messages spoiled, in
-// arena memory that ends where the longest datagram ends.
+// The kernel's answers: real answers are recorded once, and then given again with wrong bytes, lengths and messages, in arena memory that
+// ends where the longest datagram ends.
 
 import { OpError } from '../../../../lib/errors.ts';
 import { parseIp } from '../../../../lib/ip.ts';
@@ -35,7 +35,7 @@ interface Question {
   ask(netlink: Netlink): unknown;
 }
 
-/** fuzz.mjs makes these: device 2 has routes and neighbours, device 3 FDB entries; the table has a set and a rule. */
+/** fuzz.test.ts makes these: device 2 has routes and neighbours, device 3 FDB entries; the table has a set and a rule. */
 const table = { family: 'inet', name: 'fuzz' } as const;
 
 const questions: readonly Question[] = [
@@ -82,7 +82,7 @@ export function netlinkTargets(sys: Syscalls): Target[] {
   return [...answers, events];
 }
 
-/** Asks the kernel; throws when it refuses or has nothing to tell. */
+/** Asks the kernel; throws when it refuses or has nothing to list. */
 function record(sys: Syscalls, { name, protocol, ask }: Question): { portId: number; datagrams: Datagrams } {
   const real = openNetlinkSocket(sys, protocol);
   const datagrams: Uint8Array[] = [];
@@ -148,14 +148,14 @@ function readEvents(sys: Syscalls, datagrams: Datagrams): void {
   }
 }
 
-/** A message that cannot be read does not keep the next one from being read. */
+/** A message that cannot be read must not keep the next one from being read. */
 function readOne(message: MessageReader, datagram: Uint8Array): void {
   check(() => readEvent(message), [datagram]);
   check(() => readRulesetEvent(message), [datagram]);
   check(() => readTraceEvent(message), [datagram]);
 }
 
-/** A value, or an error of the kind that is made for this; anything else is a mistake in a reader. */
+/** Accepts a value, or an error of the intended kind; anything else is a mistake in a reader. */
 function check(body: () => unknown, datagrams: Datagrams): void {
   try {
     body();

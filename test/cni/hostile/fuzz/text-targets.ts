@@ -1,4 +1,4 @@
-// What comes as text: configurations, results, CNI_ARGS, subnet.env, addresses.
+// Inputs that are text: configurations, results, CNI_ARGS, subnet.env, addresses.
 
 import { parseCniArgs } from '../../../../cni-plugin/protocol/args.ts';
 import { validAttachments } from '../../../../cni-plugin/protocol/attachments.ts';
@@ -43,7 +43,7 @@ const SHORT = [
   'IP=10.1.2.9;MAC=0a:00:00:00:00:01',
 ];
 
-/** Reads all the protocol knows of a configuration, and writes it again as a result. */
+/** Reads everything that the protocol reads in a configuration, and writes it again as a result. */
 const reader: Plugin = {
   name: 'reader',
   supported: ALL_VERSIONS,
@@ -89,7 +89,7 @@ function readJson(sys: Syscalls, bytes: Uint8Array): void {
   if (again !== text) throw new Error(`written ${text}, read and written again ${again}`);
 }
 
-/** The host's decode throws a TypeError for what is no UTF-8; anywhere else one is a mistake. */
+/** The host's decode throws a TypeError for invalid UTF-8; elsewhere a TypeError is a mistake. */
 function isRefusedJson(thrown: unknown): boolean {
   return thrown instanceof JsonError || (thrown instanceof TypeError && thrown.message.includes('UTF-8'));
 }
@@ -124,7 +124,7 @@ function readSubnetEnv(text: string): void {
   );
 }
 
-/** What is accepted must come out of the writer in a form that means the same. */
+/** Accepted input must come out of the writer in a form that means the same. */
 function readAddresses(text: string): void {
   const known = (thrown: unknown): boolean => thrown instanceof Error && /^(IpError|MacError)$/.test(thrown.name);
   const ip = attempt(() => parseIp(text), known, text);
@@ -141,7 +141,7 @@ function readAddresses(text: string): void {
   );
 }
 
-/** The value, or undefined when it was refused in a way that is allowed. */
+/** The value, or undefined when it was refused in a permitted way. */
 function attempt<T>(body: () => T, isAllowed: (thrown: unknown) => boolean, input: string | Uint8Array): T | undefined {
   try {
     return body();
