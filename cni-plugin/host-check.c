@@ -1,7 +1,7 @@
-// The sanitizer build's gatekeeper: before each system call, every byte the kernel may read or write must lie
-// in a live slot of the arena. lib/sys/arena.ts tells through poison() which bytes that is, AddressSanitizer
-// remembers it, and also stops the engine when the program itself reads or writes outside (a stale view).
-// Sizes and arguments are those of man 2; a call that is not in the table is refused.
+// The sanitizer build's gatekeeper: before each system call, every byte that the kernel may read or write must lie in a live slot of the
+// arena. lib/sys/arena.ts reports these bytes by poison(); AddressSanitizer remembers them, and also stops the engine when the program
+// itself reads or writes outside of them (a stale view). Sizes and arguments are those of man 2; a call that is not in the table is
+// refused.
 
 #include <linux/bpf.h>
 #include <poll.h>
@@ -90,7 +90,7 @@ static void check_range(uintptr_t address, uintptr_t length) {
         die("byte %zu of %zu at arena offset %zu is not in a live slot", (uintptr_t)bad - address, length, offset);
 }
 
-// Each byte before it is looked at: a string whose NUL lies beyond its slot is the fault looked for.
+// Each byte is checked before it is read: the fault to find is a string whose NUL lies beyond its slot.
 static void check_text(uintptr_t address) {
     if (address == 0) return;
     for (uintptr_t at = address;; at++) {
@@ -123,7 +123,7 @@ static void check_message(uintptr_t address) {
     check_range((uintptr_t)message->msg_control, message->msg_controllen);
 }
 
-// Of keys and values only the first byte: how long they are, the map says and not the call.
+// Checks only the first byte of keys and values, because their length is in the map's definition and not in the call.
 static void check_bpf(int64_t command, uintptr_t address, uintptr_t size) {
     check_range(address, size);
     const union bpf_attr *attr = (const union bpf_attr *)address;
@@ -157,7 +157,7 @@ static void check_pointer(const Pointer *pointer, const int64_t call[7]) {
     }
 }
 
-// Anything else that looks like one of our addresses would be a pointer the table does not know of.
+// Any other argument that looks like one of our addresses would be a pointer that the table does not know.
 static void check_unlisted(const Call *entry, const int64_t call[7]) {
     for (int argument = 1; argument < 7; argument++) {
         int listed = 0;
@@ -190,7 +190,7 @@ void check_memory(const char *what, const void *memory, size_t length) {
     if (bad != NULL) die("byte %zu of %zu is not in a live slot", (size_t)(bad - (const char *)memory), length);
 }
 
-// poison(offset, length, on): what the arena tells about its slots.
+// poison(offset, length, on): called by the arena about its slots.
 JSValue check_poison(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
     int64_t offset, length;
     if (JS_ToInt64(ctx, &offset, argv[0]) != 0 || JS_ToInt64(ctx, &length, argv[1]) != 0) return JS_EXCEPTION;

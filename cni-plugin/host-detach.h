@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-// Starts a child that closes descriptors 0 to 2 and `close`, makes the call (number and six arguments) and
-// ends. What the call points to must stay as it is for good. The child's id, or −errno; −EAGAIN after four.
+// Starts a child that closes descriptors 0 to 2 and `close`, makes the call (number and six arguments) and ends. What the call points to
+// must not change any more. Returns the child's id, or −errno; −EAGAIN after four.
 long detach(long close, const int64_t call[7]);
 
 #endif

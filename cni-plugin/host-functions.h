@@ -7,7 +7,7 @@
 
 #include "quickjs.h"
 
-// Defines the global `host`. `argv` is kept. −1 with an exception pending.
+// Defines the global `host`. Keeps `argv`. Returns −1 with an exception pending.
 int define_host(JSContext *ctx, char **argv);
 
 // Whether it is strict UTF-8 (RFC 3629): no overlong form, no surrogate, nothing above U+10FFFF.

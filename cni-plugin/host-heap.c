@@ -63,7 +63,7 @@ enum { PAGE = 4096 };
 #endif
 enum { SMALL_CLASSES = 17, CLASSES = SMALL_CLASSES + 8 * 20, NUMBERS = 1 << 18, LINE = 64 };
 
-// What an ADD allocates: as pages of their own they would cost a fault each.
+// The memory that an ADD allocates: fetched page by page it would cost one fault each.
 enum { EARLY_BYTES = 16 * 4096 };
 
 typedef struct {
@@ -79,9 +79,9 @@ typedef struct {
     FreeBlock *freed[CLASSES];
 } Region;
 
-// The heap starts with its own state, so that saving the one saves the other. What loading allocates goes to one of
-// three regions: hot is written to, warm is read, cold is neither. A restored heap goes on with the first behind all
-// that was saved, and leaves what is freed of the others, from `kept` on, alone: nothing there shall be written to.
+// The heap starts with its own state, so that saving the one saves the other. Blocks that loading allocates go to one of three regions: hot
+// ones are written to, warm ones are read, cold ones are neither. A restored heap allocates behind all saved blocks, in the first region.
+// Freed blocks of the other regions, from `kept` on, are not used again, because nothing there must be written to.
 static union {
     struct {
         JSContext *saved; // NULL until the build saved one
@@ -91,7 +91,7 @@ static union {
     char first_page[PAGE];
 } heap __attribute__((section(".heap"), aligned(PAGE)));
 
-// While loading: the other regions, the number of the last block, and which are known to be hot or warm.
+// While loading: the other regions, the number of the last block, and which blocks are known to be hot or warm.
 static Region warm, cold;
 static uint32_t number;
 static struct {
@@ -188,7 +188,7 @@ static void *heap_realloc(void *opaque, void *block, size_t size) {
 
 static char *space_end(void) { return heap.first_page + (watch_file < 0 ? ADDRESS_SPACE : WATCHED_SPACE); }
 
-// Maps the rest of the heap's address space behind what the executable brought along.
+// Maps the rest of the heap's address space behind the part that is in the executable.
 static int extend(char *from) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     void *mapped = mmap(from, (size_t)(space_end() - from), PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -212,9 +212,9 @@ JSRuntime *heap_runtime(void) {
     return limited(JS_NewRuntime2(&functions, NULL));
 }
 
-// What a process writes to is copied in one call, what it reads is mapped in another and then read in order, which
-// the processor foresees; a fault for each page and a wait for each line would cost twice that. A VERSION uses too
-// little for it. A kernel before 5.14 refuses, and the pages come one by one.
+// Pages that a process writes to are copied in one call. Pages that it reads are mapped in another call and then read in order, which the
+// processor predicts. A fault for each page and a wait for each cache line would cost twice as much. A VERSION uses too few pages for it. A
+// kernel before 5.14 refuses the call, and the pages come one by one.
 static void fetch_early(void) {
     const char *command = getenv("CNI_COMMAND");
     if (command == NULL || (strcmp(command, "ADD") != 0 && strcmp(command, "DEL") != 0)) return;
@@ -247,8 +247,8 @@ const void *heap_image(JSContext *ctx, size_t *length) {
     return heap.first_page;
 }
 
-// A watched page is read for the first time, and on the next fault written to: notes the block it belongs to. Pages
-// but the first of large blocks are nobody's.
+// Runs when a watched page is read for the first time, and again when it is first written to: records the block to which it belongs. Pages
+// of large blocks except the first belong to no block.
 static void on_use(int signal, siginfo_t *info, void *context) {
     char *page = (char *)((uintptr_t)info->si_addr & -(uintptr_t)PAGE);
     if (page < heap.kept || page >= watched_end) _exit(1);

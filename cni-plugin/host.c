@@ -1,6 +1,6 @@
-// The host of the CNI executable: runs one TypeScript program, compiled to QuickJS-ng bytecode, calls its
-// main() once and writes what that returned. Exit status 0 means main() returned it and every byte was
-// written; after anything else stdout carries a constant CNI error object and the status is 1.
+// The host of the CNI executable: runs one TypeScript program, compiled to QuickJS-ng bytecode, calls its main() once and writes what
+// main() returned. Exit status 0 means that main() returned it and every byte was written. In any other case stdout has a constant CNI
+// error object and the status is 1.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ extern const uint8_t program[];
 
 static pid_t host_pid;
 
-// Writes all of it: short writes are continued, a full non-blocking pipe is waited for.
+// Writes all bytes: continues after short writes, and waits for a full non-blocking pipe.
 static int write_whole(int fd, const char *bytes, size_t length) {
     while (length > 0) {
         ssize_t done = write(fd, bytes, length);
@@ -34,7 +34,7 @@ static int write_whole(int fd, const char *bytes, size_t length) {
 
 static void write_text(int fd, const char *text) { (void)write_whole(fd, text, strlen(text)); }
 
-// Ends the process as failed, allocating nothing. A child the program made never writes on our stdout.
+// Ends the process as failed, without allocating anything. A child that the program made never writes on our stdout.
 static _Noreturn void fail(const char *details) {
     if (getpid() != host_pid) _exit(1);
     write_text(1, ERROR_START);
@@ -66,8 +66,8 @@ static JSContext *new_context(void) {
     return ctx;
 }
 
-// The engine makes a built-in function when it is first asked for; saved with the heap it is there. An accessor's
-// value may be an exception, which is nobody's.
+// The engine makes a built-in function when it is first used. Touched here, it is saved with the heap. Reading an accessor may throw; the
+// exception is ignored.
 static void touch_properties(JSContext *ctx, JSValueConst object, int depth) {
     JSPropertyEnum *names;
     uint32_t count;
@@ -81,11 +81,11 @@ static void touch_properties(JSContext *ctx, JSValueConst object, int depth) {
     JS_FreePropertyEnum(ctx, names, count);
 }
 
-// The program, its main() defined and nothing called yet. It has no `host` so far: what it would find out
-// while loading would be that of the machine that built it.
+// Loads the program: its main() is defined and nothing is called yet. It has no `host` so far, because whatever it read while loading would
+// come from the machine that built it.
 static JSContext *load_program(void) {
     JSContext *ctx = new_context();
-    // The global object's, those of a constructor, those of its prototype.
+    // The properties of the global object, of constructors, and of their prototypes.
     touch_properties(ctx, JS_GetGlobalObject(ctx), 2);
     JSValue script = JS_ReadObject(ctx, program, program_size, JS_READ_OBJ_BYTECODE);
     if (JS_IsException(script) || JS_IsException(JS_EvalFunction(ctx, script))) fail_thrown(ctx);
@@ -107,8 +107,8 @@ static _Noreturn void finish(JSContext *ctx, JSValueConst result) {
     _exit(write_whole(1, text, length) == 0 ? code : 1);
 }
 
-// The program on a heap that is made now. The build passes arguments, no runtime does: it has the heap saved, laid
-// out by a profile if there is one, or watched.
+// Runs the program on a new heap. Only the build passes arguments: they make it save the heap, arranged by a profile if there is one, or
+// watch it.
 static JSContext *prepare(int argc, char **argv) {
     int is_saving = argc > 1 && strcmp(argv[1], "--save-heap") == 0;
     if (is_saving && argc > 2 && heap_read_profile(argv[2]) < 0) fail("the profile cannot be read");
@@ -126,7 +126,7 @@ static JSContext *prepare(int argc, char **argv) {
 int main(int argc, char **argv) {
     host_pid = getpid();
     signal(SIGPIPE, SIG_IGN);
-    // 0 to 2 must be taken before the program opens a file, or its output would land in that file.
+    // Descriptors 0 to 2 must be in use before the program opens a file, or its output would go into that file.
     if (fcntl(1, F_GETFD) < 0) _exit(1);
     for (int fd = 0; fd <= 2; fd += 2)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) fail("/dev/null cannot be opened");
