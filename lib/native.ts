@@ -60,7 +60,7 @@ function encodeInto(text: string, bytes: Uint8Array, at: number): number {
   return to - at;
 }
 
-/** V8 writes a text as JSON by itself faster than it could be looked at here. */
+/** V8 writes a text as JSON faster than a check here would take. */
 function isPlain(): boolean {
   return false;
 }

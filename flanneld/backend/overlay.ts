@@ -264,7 +264,7 @@ export class Overlay {
   /** The overlay's facts for the log. */
   describe(): Readonly<Record<string, string | number>> {
     const mtu = this.#mtuBytes;
-    // The MTU is 0 until the device has been looked at.
+    // The MTU is 0 until the device has been read.
     const known = mtu === 0 ? {} : { mtu };
     return { dev: this.name, ...describePlace(this.#spec.settings), ...this.#spec.facts?.(), ...known };
   }

@@ -36,7 +36,7 @@ interface SplitFlag {
   readonly value: string | undefined;
 }
 
-/** Name and value of `-name`, `--name`, `-name=value`; undefined for a word that is no flag. */
+/** Name and value of `-name`, `--name`, `-name=value`; undefined for a word that is not a flag. */
 function splitFlag(word: string): SplitFlag | undefined {
   if (!word.startsWith('-') || word === '-') return undefined;
   const body = word.slice(word.startsWith('--') ? 2 : 1);

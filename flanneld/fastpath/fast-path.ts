@@ -29,7 +29,7 @@ import { addressKey } from './programs/layout.ts';
 import { fastReasons, type Reason, slowReasons, tunnelReasons } from './programs/reasons.ts';
 import { type WantedFastPath, wantedFastPath } from './wanted.ts';
 
-/** How often the programs are checked, their heartbeat is renewed, and settings are read whose changes cause no events. */
+/** How often the programs are checked, their heartbeat is renewed, and settings that change without events are read. */
 const TICK_MS = 500;
 const GAP_MS = 100;
 /** After this time everything is read again, even without an event. */

@@ -30,7 +30,7 @@ export interface Drift {
   readonly cmd: string;
   /** How many things were repaired in the same way at the same time; absent for 1. */
   readonly count?: number;
-  /** How many things of each kind were missing because of this one and were put back with it. */
+  /** How many things of each kind were missing because of this one and were restored with it. */
   readonly followed?: Readonly<Partial<Record<DriftObject, number>>>;
 }
 

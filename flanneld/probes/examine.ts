@@ -58,8 +58,8 @@ const CLOSED_PORT = 33_434;
 const KUBELET_PORT = 10_250;
 const TRY_MS = 1000;
 /**
- * How long each size is tried when small packets are answered, besides four times their round trip. Agents among many peers leave
- * packets unread for up to READ_MS of prober.ts.
+ * The shortest time for each size that is tried when small packets are answered, in addition to four times their round trip. Agents with
+ * many peers leave packets unread for up to READ_MS of prober.ts.
  */
 const SIZE_MS = 550;
 /** Headers of IP and UDP. */

@@ -80,7 +80,7 @@ describe('two agents that read at intervals', () => {
   test('answer each other, and hear of a closed port', async () => {
     const [one, two] = [open(17, 18), open(18, 17)];
     for (const { sockets } of [one, two]) sockets.readEveryMs = 40;
-    // The interval counts once something has arrived.
+    // The interval matters only once something has arrived.
     await one.sockets.ask(targetAt(18), { way: 'tunnel' }, PATIENT_MS);
     for (const way of ['tunnel', 'node'] as const) {
       const reply = await one.sockets.ask(targetAt(18), { way }, PATIENT_MS);

@@ -48,7 +48,7 @@ interface Pending {
   readonly port: number;
   /** When it was sent, on the clock of the kernel's time stamps. */
   readonly sentMs: number;
-  /** When waiting for the answer ends, on the agent's own clock. */
+  /** When the wait for the answer ends, on the agent's own clock. */
   readonly untilMs: number;
   readonly settle: (reply: Reply) => void;
 }
@@ -65,7 +65,7 @@ interface Packet {
 export class ProbeSockets {
   /** Why this node does not answer the probes of other nodes; undefined when it does. */
   readonly problem: string | undefined;
-  /** How often arrived packets are read, in milliseconds; 0: at once. Where there are many peers, one wake-up then reads several. */
+  /** How often arrived packets are read, in milliseconds; 0 means at once. Where there are many peers, one wake-up then reads several. */
   readEveryMs = 0;
   readonly #place: ProbePlace;
   readonly #port: number;
@@ -76,7 +76,7 @@ export class ProbeSockets {
   readonly #watch: FdWatch;
   readonly #pending = new Map<bigint, Pending>();
   readonly #echoes: EchoAsker;
-  /** One timer for all questions, which runs when the first of them ends: a timer for each would cost more. */
+  /** One timer for all questions, which runs when the first of them times out: a timer for each would cost more. */
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
 
   /** Opens the sockets; `port` is that of all agents. Other nodes are answered only if there is a `responder`. Throws SysError. */
@@ -182,11 +182,11 @@ export class ProbeSockets {
     this.#timer = { atMs, cancel };
   }
 
-  /** Settles the questions whose time is over. */
+  /** Settles the questions that have timed out. */
   #giveUp(): void {
     // Packets that have arrived are read first: a busy event loop may have left an answer unread, which is not a loss.
     this.#drain();
-    // A timer may run a part of a millisecond early.
+    // A timer may run up to a millisecond early.
     const nowMs = this.#tools.clock.now() + 1;
     let nextMs = Infinity;
     for (const { untilMs, settle } of [...this.#pending.values()]) {
@@ -208,7 +208,7 @@ export class ProbeSockets {
     for (const [at, way] of WAYS.entries()) {
       const events = ready[at] ?? 0;
       if ((events & POLLERR) !== 0) readBounces(sys, this.#fds[way], family, (bounce) => this.#bounced(bounce, way));
-      // Also after an error: if the kernel had no room to queue it, it stays on the socket until something is read.
+      // Also read after an error: if the kernel had no room to queue the error, it stays on the socket until something is read.
       if (events !== 0) readArrivals(sys, this.#fds[way], family, (arrival) => this.#arrived(arrival, way));
     }
   }

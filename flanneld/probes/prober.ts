@@ -22,9 +22,8 @@ import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts'
 const TICK_MS = { few: 250, many: 1000 } as const;
 const MANY = 100;
 /**
-/**
  * How often packets are read where there are many peers. It does not count in round trips: the kernel stamps packets, and the responder
- * says how long it held them. It must be shorter than anybody waits for an answer, which is SIZE_MS of examine.ts at least.
+ * says how long it held them. It must be shorter than every wait for an answer; the shortest is SIZE_MS of examine.ts.
  */
 const READ_MS = 400;
 const LONGEST_TICK_MS = 2500;

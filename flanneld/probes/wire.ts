@@ -68,7 +68,7 @@ export function readQuestion(packet: Uint8Array): bigint | undefined {
 }
 
 /**
- * Returns the nonce in the first bytes of a probe that an ICMP error quotes; undefined when the quoted packet is no probe or the
+ * Returns the nonce in the first bytes of a probe that an ICMP error quotes; undefined when the quoted packet is not a probe or the
  * quotation is too short.
  */
 export function readQuotedNonce(packet: Uint8Array): bigint | undefined {

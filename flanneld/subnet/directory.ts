@@ -61,7 +61,7 @@ class DirectoryManager implements SubnetManager {
   readonly #options: DirectoryOptions;
   readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
-  /** Logs restorations. They are no trouble of the store, because they are over when they are logged. */
+  /** Logs restorations. They are not troubles of the store, because they are over when they are logged. */
   readonly #restores: FailureLog;
   readonly #dir: LeaseDir;
   /** This node's lease as it must be in the directory; undefined before acquire and after release. */

@@ -28,11 +28,14 @@ export const helpers = {
   redirect_neigh: 152,
   /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to the veth's other end. */
   redirect_peer: 155,
-  /** Nanoseconds of CLOCK_MONOTONIC at the last tick of the kernel's clock, at most 10 ms ago; a tenth of the time of an exact answer. */
+  /**
+   * Nanoseconds of CLOCK_MONOTONIC at the last tick of the kernel's clock, which is at most 10 ms ago. It takes a tenth of the time of an
+   * exact answer.
+   */
   ktime_get_coarse_ns: 160,
   /**
-   * r1 skb, r2 ifindex, r3 u32 for the device's MTU, which must be 0 before, r4 bytes that the packet is to get longer, r5 flags; 0, or 1
-   * where the packet does not fit, or −ENODEV where this namespace has no such device. From Linux 5.12 on.
+   * r1 skb, r2 ifindex, r3 u32 for the device's MTU, which must be 0 before, r4 bytes by which the packet will grow, r5 flags; 0, or 1 when
+   * the packet does not fit, or −ENODEV when this namespace has no such device. From Linux 5.12 on.
    */
   check_mtu: 163,
 } as const;

@@ -1,9 +1,9 @@
-// The address files of one network, which the Go host-local may use at the same time: `<ip>` contains `<container>\r
-// <interface>`, and creating it is the allocation; `last_reserved_ip.<set>`; `lock`. Besides them there is an index of our own, so that
-// neither ADD nor DEL reads every file: the n-th address file of an attachment has the second name `.<container>:<interface>:<n>`, and the
-// folder shows which address has the same inode. A second name needs no inode; ext4 would search for a free one among all that were deleted
-// recently. The Go plugin reads the owner's text under either name and removes both. Its own address files have no second name and are
-// found by reading all files.
+// The address files of one network, which the Go host-local may use at the same time: `<ip>` contains `<container>\r\n<interface>`, and
+// creating it is the allocation; `last_reserved_ip.<set>`; `lock`. Besides them there is an index of our own, so that neither ADD nor DEL
+// reads every file: the n-th address file of an attachment has the second name `.<container>:<interface>:<n>`, and the folder shows which
+// address has the same inode. A second name needs no inode; ext4 would search for a free one among all that were deleted recently. The Go
+// plugin reads the owner's text under either name and removes both. Its own address files have no second name and are found by reading all
+// files.
 
 import { formatIp, type Ip, parseIp, sameIp } from '../ip.ts';
 import { ENOENT, ENOSPC, EOPNOTSUPP, EPERM } from '../sys/errno.ts';

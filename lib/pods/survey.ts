@@ -15,10 +15,7 @@ import { judge, judgeAlone, type NetnsState, netnsStateOf, type Surroundings, ty
 export interface Holder {
   readonly containerId: string;
   readonly ifname: string;
-  /**
-   * The text in the address file, `<container>\r
-   * <interface>`; '' when it has no owner.
-   */
+  /** The text in the address file, `<container>\r\n<interface>`; '' when it has no owner. */
   readonly owner: string;
   readonly ips: readonly Ip[];
   /** Whether its ADD is running. This is determined before the node is examined. */

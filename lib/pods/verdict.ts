@@ -18,10 +18,7 @@ export type NetnsState =
   | { readonly kind: 'unknown'; readonly why: string };
 
 export interface Facts {
-  /**
-   * The owner in the address file, `<container>\r
-   * <interface>`; '' when the ADD was killed before it wrote the owner.
-   */
+  /** The owner in the address file, `<container>\r\n<interface>`; '' when the ADD was killed before it wrote the owner. */
   readonly owner: string;
   readonly netns: NetnsState;
   /** Whether its ADD is running. Then it may not have a port yet. */

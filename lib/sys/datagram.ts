@@ -276,7 +276,7 @@ function stampOf(sys: Syscalls, controls: Controls): number {
   return at === undefined ? realtimeMs(sys) : controls.slot.u64(at) * 1000 + controls.slot.u64(at + 8) / 1e6;
 }
 
-/** struct sock_extended_err: errno, origin, type, code, pad, info, data; then the socket address of who sent it. */
+/** struct sock_extended_err: errno, origin, type, code, pad, info, data; then the socket address of the sender. */
 function readError(slot: Slot, at: number): Pick<Bounce, 'errno' | 'isIcmp' | 'type' | 'code' | 'by'> {
   const origin = slot.u8(at + 4);
   const isIcmp = origin === 2 || origin === 3;

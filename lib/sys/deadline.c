@@ -1,15 +1,14 @@
-// How the agent's process ends although its event loop stands still. All of it is done by signal handlers, which the kernel
-// runs while JavaScript is stuck in an endless loop or in a system call. They need neither a thread nor memory.
+// Ends the agent's process when its event loop hangs. All of it is done by signal handlers, which the kernel runs while JavaScript is stuck
+// in an endless loop or in a system call. They need neither a thread nor memory.
 //
-// A beat of the loop sets the kernel's timer (alarm(2)) to FIRST_SEC. When the loop has been silent so long, it gets MORE_SEC
-// more, and then the process ends. There are two stages because a process that was stopped (SIGSTOP, a frozen cgroup, a
-// machine in suspension) goes on with the first one when it continues, and its next beat calls everything off. With one
-// stage it would be ended for having been stopped.
+// A beat of the loop sets the kernel's timer (alarm(2)) to FIRST_SEC. When there was no beat for this time, the loop gets MORE_SEC more,
+// and then the process ends. There are two stages because a process that was stopped (SIGSTOP, a frozen cgroup, a machine in suspension)
+// goes on with the first one when it continues, and its next beat sets the timer again. With one stage, having been stopped would end it.
 //
-// A signal to stop sets the timer to STOP_SEC, and no beat counts any more. Node's own handler, which is called then, only
-// writes the signal's number into a pipe that the loop may never read.
+// A signal to stop sets the timer to STOP_SEC, and beats have no effect any more. Node's own handler, which is called then, only writes the
+// signal's number into a pipe that the loop may never read.
 //
-// Needs no header and no library but the C library that is in the process already: deadline-node.ts loads it.
+// Needs no header and no library except the C library that the process already has: deadline-node.ts loads it.
 
 typedef void (*handler)(int);
 struct pollfd { int fd; short events, revents; };
@@ -23,7 +22,7 @@ enum { SIGINT = 2, SIGALRM = 14, SIGTERM = 15, SIGNALS = 16, STDERR = 2, POLLOUT
 enum { FIRST_SEC = 4, MORE_SEC = 26, STOP_SEC = 4 };
 
 static volatile int is_silent, is_stopping;
-// All times are stretched by it, on emulated processors.
+// On emulated processors all times are stretched by this factor.
 static unsigned factor = 1;
 static handler nodes[SIGNALS];
 
@@ -57,13 +56,13 @@ static void on_stop(int number) {
   nodes[number](number);
 }
 
-/** The loop runs. Interrupted by on_stop before the last call it does no harm, since both set the same time. */
+/** Called at each beat of the loop. If on_stop interrupts it before the last call, this does no harm, since both set the same time. */
 void deadline_beat(void) {
   is_silent = 0;
   if (!is_stopping) alarm(FIRST_SEC * factor);
 }
 
-/** Call when Node has its handlers of SIGTERM and SIGINT. */
+/** Call when Node has installed its handlers of SIGTERM and SIGINT. */
 void deadline_start(unsigned times) {
   if (times > 1) factor = times;
   signal(SIGALRM, on_alarm);

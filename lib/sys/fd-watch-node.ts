@@ -17,8 +17,8 @@ export interface FdWatchOptions {
   /** Something can be read. It must read all descriptors empty, error queues included, or it is called again at once. */
   readonly onReady: () => void;
   /**
-   * When above 0, `onReady` is called at this interval in milliseconds, and not when something arrives. Where packets arrive all
-   * the time, these are fewer wake-ups.
+   * When above 0, `onReady` is called at this interval in milliseconds, and not when something arrives. Where packets arrive all the time,
+   * this means fewer wake-ups.
    */
   readonly everyMs?: () => number;
   /** The watch ended by itself: poll failed, or `onReady` threw. */

@@ -22,7 +22,7 @@ export interface Ipv4Packet {
   readonly isFirstFragment: boolean;
 }
 
-/** Undefined when the bytes are no complete IPv4 packet. */
+/** Undefined when the bytes are not a complete IPv4 packet. */
 export function readIpv4(bytes: Uint8Array): Ipv4Packet | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
   const view = viewOf(bytes);

@@ -37,7 +37,7 @@ export const stack = {
   peer: -272,
   /** u64: the time at which the program began. */
   now: -280,
-  /** u32: the MTU of the device that a packet is for, as the kernel says it. */
+  /** u32: the MTU of the device that a packet is for, as the kernel reports it. */
   deviceMtu: -284,
   /** A key: an address, or the number of a reason. */
   key: -32,
@@ -294,7 +294,7 @@ export function checkUntracked(assembler: Assembler, layout: FamilyLayout, path:
 
 /**
  * Goes on only when the device with the index in `ifindex` exists, because a redirected packet would be lost otherwise. While no agent runs
- * that hears of a device's end, its entry may stay for up to 10 s.
+ * to receive the event about a device's removal, its entry may stay for up to 10 s.
  */
 export function checkDevice(assembler: Assembler, ifindex: Register): void {
   assembler

@@ -9,7 +9,7 @@ export interface WantedPodSide {
   readonly bridge: string;
   /** The bridge's own addresses; empty when the conflist wants none or gets them from elsewhere. */
   readonly gateways: readonly IpPrefix[];
-  /** The pod network of each family. An address in it that is no gateway of this node belongs to another node. */
+  /** The pod network of each family. An address in it that is not a gateway of this node belongs to another node. */
   readonly networks: readonly IpPrefix[];
   /** 0 before it is known. */
   readonly mtuBytes: number;

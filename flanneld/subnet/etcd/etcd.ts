@@ -69,7 +69,7 @@ class EtcdManager implements SubnetManager {
   readonly #mirror: EtcdMirror;
   readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
-  /** Logs restorations. They are no trouble of the store, because they are over when they are logged. */
+  /** Logs restorations. They are not troubles of the store, because they are over when they are logged. */
   readonly #restores: FailureLog;
   readonly #bell = new Bell();
   #config: NetConf | undefined;

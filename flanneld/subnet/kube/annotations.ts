@@ -23,7 +23,7 @@ export function normalizePrefix(text: string): string {
   throw new ConfigError('flag', '--kube-annotation-prefix', `${expected}, got ${JSON.stringify(text.slice(0, 64))}`);
 }
 
-/** Whether the node runs flannel or Weft; otherwise it is no peer. */
+/** Whether the node runs flannel or Weft; otherwise it is not a peer. */
 export function isManaged(annotations: Annotations): boolean {
   return annotations.get('kube-subnet-manager') === 'true';
 }

@@ -97,7 +97,7 @@ function readPodCidrs(node: Readonly<Record<string, unknown>>): readonly string[
   return cidrs.length > 0 || one === '' ? cidrs : [one];
 }
 
-/** Whether `a` is older than `b` or the same; false when the server's versions are no numbers. */
+/** Whether `a` is older than `b` or the same; false when the server's versions are not numbers. */
 export function isNotNewer(a: string, b: string): boolean {
   if (!/^[1-9][0-9]*$/.test(a) || !/^[1-9][0-9]*$/.test(b)) return false;
   return a.length === b.length ? a <= b : a.length < b.length;

@@ -1,7 +1,7 @@
 // The part of protobuf's wire format that is needed to read a few fields (protobuf.dev/programming-guides/encoding). Other
 // fields are skipped by their length, without being parsed; JSON does not allow that.
 
-/** The bytes are no protobuf message, or it was cut off. */
+/** The bytes are not a protobuf message, or it was cut off. */
 export class ProtoError extends Error {
   constructor(message: string) {
     super(message);
@@ -29,8 +29,8 @@ export function eachField(bytes: Uint8Array, from: number, to: number, onField: 
 }
 
 /**
- * The number in `field` of the message from `from` to `to`; undefined when it is missing, negative or has more than 40 bits,
- * and so is no time. Throws ProtoError.
+ * The number in `field` of the message from `from` to `to`; undefined when it is missing, negative or has more than 40 bits, and so cannot
+ * be a time. Throws ProtoError.
  */
 export function readNumber(bytes: Uint8Array, from: number, to: number, field: number): number | undefined {
   const found = new FieldReader();
