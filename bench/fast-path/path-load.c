@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// What is added to PORT.
+// Offsets that are added to PORT.
 enum { TCP, UDP, CONNECT, STREAM };
 enum { WARM_UP = 200, BLOCK = 1 << 17, MOST = 1 << 20, SLICES = 20 };
 
@@ -95,7 +95,7 @@ static int open_at(int type, const char *address, int port) {
     return fd;
 }
 
-// Gives back what comes, byte by byte as it is.
+// Sends back every byte that arrives.
 static void echo(int fd) {
     char bytes[64];
     ssize_t length;
@@ -104,7 +104,7 @@ static void echo(int fd) {
         if (write(fd, bytes, length) != length) return;
 }
 
-// Takes everything, and then says how much it was.
+// Reads everything, and then sends how much it was.
 static void take(int fd) {
     long long sum = 0;
     ssize_t length;
@@ -165,7 +165,7 @@ static void connect_once(const char *address) {
     struct linger hard = {.l_onoff = 1};
     int fd = open_at(SOCK_STREAM, address, CONNECT);
     exchange(fd);
-    // No TIME_WAIT, which would use up the ports.
+    // Avoids TIME_WAIT, which would use up the ports.
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(fd);
 }

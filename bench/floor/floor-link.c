@@ -246,7 +246,7 @@ static void read_clock(void) {
     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
 }
 
-// The child that deletes shares our memory, but not our stack and not the buffer the next question is written to.
+// The child that deletes shares our memory, but not our stack, nor the buffer for the next request.
 static int ask_deletion(void *deleter) {
     close(0), close(1), close(2);
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};

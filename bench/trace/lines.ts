@@ -18,7 +18,7 @@ const ENTRY = /^sys_(\w+)\((.*)\)$/;
 const RETURN = /^sys_(\w+) -> 0x([0-9a-f]+)$/;
 const EVENT = /^(\w+): (.*)$/;
 
-/** Parses a line; undefined for comments and other lines that are no event, such as `CPU:1 [LOST 12 EVENTS]`. */
+/** Parses a line; undefined for comments and other lines that are not events, such as `CPU:1 [LOST 12 EVENTS]`. */
 export function parseTraceLine(line: string): TraceLine | undefined {
   const [, tid, seconds, micros, rest = ''] = LINE.exec(line) ?? [];
   if (tid === undefined) return undefined;

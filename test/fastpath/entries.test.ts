@@ -1,5 +1,5 @@
-// The entry of a pod never sends packets into nothing. That it does not is shown of everything that is enough by itself: DEL of our plugins
-// and of flannel's, the end of the device, and the reconciler. The agent is dead while the first two are tried, and its programs go on.
+// The entry of a pod never sends packets into nothing. Each way to remove the entry is tested by itself: DEL of our plugins and of
+// flannel's, the device's removal, and the reconciler. For the first two the agent is dead, while its programs go on.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { encodePod } from '../../flanneld/fastpath/programs/layout.ts';
@@ -53,7 +53,7 @@ describe.for(plugins)('with $name', ({ isThere, options, staysInMap }) => {
   afterAll(() => lab?.down());
   beforeEach(() => needs.machine(isThere, 'flannel’s plugins in CNI_PATH'));
 
-  /** A pod that others reach by the fast path; then the agent is dead, and its programs go on. */
+  /** A pod that others reach by the fast path; then the agent is killed, and its programs go on. */
   async function podWithoutAgent(): Promise<LabPod> {
     const pod = await one.addPod();
     await untilOn(one);
@@ -71,14 +71,14 @@ describe.for(plugins)('with $name', ({ isThere, options, staysInMap }) => {
     return pod;
   }
 
-  /** A new pod with the address of one that is gone is reached from the other node and from this one, by way of the kernel. */
+  /** A new pod with the address of one that is gone is reached from the other node and from this one, through the kernel. */
   async function expectReached(ip: string): Promise<void> {
     giveNext(one, ip);
     const next = await one.addPod();
     onTestFinished(async () => void (await next.remove()));
     expect(next.ip).toBe(ip);
     await serve(next);
-    // Flannel's plugins leave the former pod's MAC to the node's table, with a fast path or without.
+    // flannel's plugins leave the former pod's MAC in the node's neighbour table, with a fast path or without.
     await one.run(['ip', 'neigh', 'flush', 'dev', 'cni0']);
     const before = counted(one);
     expect(await ask(podsOf(two)[1], 'udp', ip)).toContain(next.name);
@@ -149,7 +149,7 @@ describe('without DEL', () => {
     const value = encodePod({ ifindex: 1_000_000, podMac, bridgeMac });
     withPin(one, 'pods4', (fd) => updateElement(sys, { fd, spec: podsMap(4) }, ipToBytes(parseIp(ip)), value));
     expect(podsInMap(one)).toContain(ip);
-    // Any change at a device makes it look, as it does once a minute in any case.
+    // Any change at a device makes it check everything, as it does once a minute in any case.
     await one.run(['ip', 'link', 'set', 'lo', 'mtu', '65535']);
     await waitUntil(() => !podsInMap(one).includes(ip), LOOK_MS, 'the entry to go');
   });

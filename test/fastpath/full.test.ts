@@ -29,13 +29,13 @@ import { slowed } from '../support/slowness.ts';
 const LIMIT_MS = slowed(300_000);
 const STREAM_PORT = 7300;
 const STREAM_BYTES = 16 << 20;
-/** Prints the SHA-256 of what one client sends. */
+/** Prints the SHA-256 of the bytes that one client sends. */
 const TAKE = `import hashlib, socket
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", ${STREAM_PORT})); s.listen(1)
 c, _ = s.accept(); h = hashlib.sha256(); b = c.recv(1 << 20)
 while b: h.update(b); b = c.recv(1 << 20)
 print(h.hexdigest())`;
-/** Sends bytes that do not repeat, as soon as somebody listens, and prints their SHA-256. argv: address. */
+/** Sends bytes that do not repeat, as soon as a server listens, and prints their SHA-256. argv: address. */
 const GIVE = `import hashlib, socket, sys, time
 data = b"".join(hashlib.sha256(i.to_bytes(4, "big")).digest() for i in range(${STREAM_BYTES} // 32))
 for again in range(100):
@@ -94,7 +94,7 @@ test.for([
   const encapsulated = since(one, before.get(one) ?? new Map(), 'encapsulated');
   expect(since(two, before.get(two) ?? new Map(), 'decapsulated')).toBeGreaterThan(10);
   expect(encapsulated).toBeGreaterThan(10);
-  // Far fewer than segments: the program had packets that were to be segmented behind it.
+  // Far fewer than segments: the program received packets that the kernel segments later.
   expect(encapsulated).toBeLessThan(STREAM_BYTES / 1400 / 2);
 });
 

@@ -1,5 +1,5 @@
-// How soon the fast path is off when somebody polices, and back when somebody has taken it away: counted by the packets of a flow of 1000
-// a second, so that 1000 packets are the second that is promised. Each count begins before the command that makes the change is started.
+// How soon the fast path is off when a rule filters pods' packets, and on again when that rule is removed: counted by the packets of a flow
+// of 1000 a second, so that 1000 packets are the promised second. Each count begins before the command that makes the change is started.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { linkInfo } from '../../lib/bpf/link.ts';
@@ -118,7 +118,7 @@ test('programs that somebody detaches are back before 1000 packets have gone the
 
 test('a flow that somebody denies is denied at every moment, whatever becomes of the agent', async () => {
   const { ip } = podsOf(lab.node('node-2'))[0];
-  // It has the form of kube-network-policies' table, which is written anew as a whole for each change.
+  // The form of kube-network-policies' table, which that program writes again as a whole for each change.
   const policy = `chain f { type filter hook postrouting priority srcnat - 5; ip daddr ${ip} drop; }`;
   const write = (): Promise<unknown> =>
     one.run(['nft', '-f', '-'], {

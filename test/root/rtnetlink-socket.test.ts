@@ -57,7 +57,7 @@ test('an answer that another process forged is ignored', () => {
   for (let i = 0; i < 4; i++) writer.u32(0);
   writer.end();
   new DataView(bytes.buffer).setUint32(12, transport.portId, true);
-  // If it were taken for the answer to the first request, it would say that there is no loopback device.
+  // If it counted as the answer to the first request, it would say that there is no loopback device.
   forge(transport.portId, bytes);
   expect(getLink(netlink, { index: 1 })?.name).toBe('lo');
 });

@@ -1,4 +1,4 @@
-// Whether programs of this kernel can ask conntrack: Linux 5.18 has the functions, and BTF says where they are.
+// Whether programs can use conntrack in this kernel: Linux 5.18 has the functions, and BTF says where they are.
 
 import { existsSync } from 'node:fs';
 import { release } from 'node:os';

@@ -118,7 +118,7 @@ export function keepAlive(node: LabNode): void {
   withPin(node, 'state', (fd) => allowFor(sys, { fd, spec: stateMap }, 600_000));
 }
 
-/** Calls `body` with the descriptor of something that the node's agent has pinned. */
+/** Calls `body` with the descriptor of an object that the node's agent has pinned. */
 export function withPin<T>(node: LabNode, name: string, body: (fd: number) => T): T {
   const fd = openPinned(sys, node.pathFromOutside(`${PINS}/${name}`));
   if (fd === undefined) throw new Error(`${node.name} has no pin ${name}`);

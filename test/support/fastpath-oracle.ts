@@ -190,7 +190,7 @@ function track(world: OracleWorld, { protocol, source, destination, ports }: Par
   return world.tracked.has(flowName(protocol, source, destination, ports)) ? 'tracked' : undefined;
 }
 
-/** A pod whose device is gone is reached, if at all, by the kernel. */
+/** A pod whose device is gone is left to the kernel. */
 function gone({ devices, pods }: OracleWorld, { destination }: Parsed): Reason | undefined {
   return devices.has(pods.get(destination)?.ifindex ?? 0) ? undefined : 'no-device';
 }

@@ -148,7 +148,7 @@ export async function startKubeApiserver(options: ApiserverOptions = {}): Promis
   }
 }
 
-/** The command where the server is to run, with what it tells the cluster about its place. */
+/** The command at the place where the server is to run, with the address that it gives the cluster. */
 function inPlace(
   dir: string,
   { node, nodesOnLoopback = [], serviceRange = '10.96.0.0/24' }: ApiserverOptions,

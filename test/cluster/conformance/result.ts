@@ -10,7 +10,7 @@ import { repository } from '../manifests/documents.ts';
 import { isConformance, type Spec } from './e2e-program.ts';
 import type { Network } from './networks.ts';
 
-/** What the nodes had: a network, or Weft's with the component fast-path. */
+/** The nodes' network, or Weft's with the component fast-path. */
 export type Subject = Network | 'weft-fast-path';
 
 const FILE = join(repository, 'test/cluster/conformance/result.json');

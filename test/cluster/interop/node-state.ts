@@ -11,7 +11,7 @@ export interface NodeState {
   readonly routes: readonly string[];
   readonly nexthops: readonly string[];
   readonly files: readonly string[];
-  /** What of the fast path is pinned, and the devices that have a program. */
+  /** The fast path's pins, and the devices that have a program. */
   readonly programs: readonly string[];
 }
 

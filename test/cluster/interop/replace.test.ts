@@ -199,7 +199,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
       await underFlows(node, 'to flannel', () => started().change(node, 'flannel'));
       expect(await identityOf(started(), node)).toEqual(identity);
       expect(failed(await lab.matrix())).toEqual([]);
-      // Without an agent they leave every packet to the kernel, until cleanup takes them away.
+      // Without an agent the programs leave every packet to the kernel, until cleanup removes them.
       if (spec.fastPath !== undefined) expect((await stateOf(node)).programs).toContain('flannel.1');
     },
   );

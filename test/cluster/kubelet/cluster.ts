@@ -67,7 +67,7 @@ export class KubeCluster {
     this.#cleanups = cleanups;
   }
 
-  /** Starts everything but the kubelets. */
+  /** Starts everything except the kubelets. */
   static async start(options: ClusterOptions): Promise<KubeCluster> {
     const cleanups: (() => unknown)[] = [];
     try {

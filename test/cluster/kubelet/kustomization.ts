@@ -1,4 +1,4 @@
-// Applies a base or overlay of manifests/kustomize with components, as a kustomization of a cluster's owner does.
+// Applies a base or overlay of manifests/kustomize with components, as a cluster's owner does with a kustomization.
 
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { manifests } from '../manifests/documents.ts';
 import type { KubeCluster } from './cluster.ts';
 import { kubectlApply } from './flannel-cluster.ts';
 
-/** The names are those of folders in manifests/kustomize. */
+/** The names of folders in manifests/kustomize. */
 export async function applyKustomization(
   cluster: KubeCluster,
   resource: string,
@@ -24,7 +24,7 @@ export async function applyKustomization(
   }
 }
 
-/** What the component fast-path needs of the nodes. A node of the lab does not have it, and must get it before the agent. */
+/** What the component fast-path needs on the nodes. A node of the lab lacks it, and must get it before the agent. */
 export async function mountBpffs(cluster: KubeCluster): Promise<void> {
   for (const node of cluster.lab.nodes) await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
 }

@@ -107,7 +107,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
       await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
     });
     expect(await addressesOf('stays')).toEqual(before);
-    // Nobody is left who could take the programs away; they leave every packet to the kernel.
+    // Nothing is left that could remove the programs; they leave every packet to the kernel.
     for (const node of cluster.lab.nodes) expect((await stateOf(node)).programs).toContain('flannel.1');
     const cleanup = readObjects('cleanup.yml').map((object) => {
       return stringify({ ...object, metadata: { ...object.metadata, namespace: FLANNEL_NAMESPACE } });

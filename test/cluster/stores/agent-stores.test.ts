@@ -27,7 +27,7 @@ interface Store {
   readonly flags: readonly string[];
   readonly nodeName: string;
   putPeer(host: number): Promise<void>;
-  /** What the store tells peers about this node: its public IP and VTEP MAC. */
+  /** The store's data about this node for peers: its public IP and VTEP MAC. */
   published(): Promise<{ publicIp: unknown; data: string }>;
   /** Gives this node's subnet to another node. */
   steal(subnet: string): Promise<void>;

@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
         int status;
         pid_t pid = waitpid(-1, &status, __WALL);
         if (pid < 0 && errno == EINTR) continue;
-        if (pid < 0) break; // nobody is left
+        if (pid < 0) break; // no process is left
         int who = index_of(pid);
         if (!WIFSTOPPED(status)) continue;
         int signal = WSTOPSIG(status), event = status >> 16;

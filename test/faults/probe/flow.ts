@@ -1,4 +1,4 @@
-// A UDP flow with sequence numbers between two network namespaces, for whoever wants to know what a change costs:
+// A UDP flow with sequence numbers between two network namespaces, to measure what a change costs:
 //   const flow = await startFlow(podA, podB);
 //   …
 //   const { lost, longestLossMs, ownGapMs } = await flow.stop();

@@ -25,7 +25,7 @@ export function encodeEcho(identifier: number, sequence: number, payloadBytes: n
   return packet;
 }
 
-/** Returns undefined for anything that is no answer to an echo request. */
+/** Returns undefined for anything that is not an answer to an echo request. */
 export function decodeReply(packet: Uint8Array): EchoReply | undefined {
   const icmp = payloadOfIp(packet);
   if (icmp === undefined) return undefined;
