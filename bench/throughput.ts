@@ -71,7 +71,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   }
 }
 
-/** For each path what was measured, one `Values` for each round. */
+/** The results for each path, one `Values` for each round. */
 type Samples = ReadonlyMap<Path, readonly Values[]>;
 
 async function measureRounds(

@@ -15,7 +15,7 @@ const CONTEXT = `kind-${CLUSTER}`;
 const FLANNEL = 'https://github.com/flannel-io/flannel/releases/latest/download/kube-flannel.yml';
 const RUNTIMES = ['docker', 'podman'];
 const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
-/** For each need the programs of which one is enough. */
+/** The needs, each with the programs of which one is enough. */
 const NEEDS = [['kind'], RUNTIMES, ['kubectl']];
 
 /** A line for each need that no program in PATH meets. */

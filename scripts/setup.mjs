@@ -125,7 +125,7 @@ function installPackages(missing) {
 
 const stampFile = join(repository, 'node_modules', '.set-up');
 
-/** For each package with an install script, whether the script may run. */
+/** Whether each package's install script may run, for packages that have one. */
 function allowScripts() {
   return JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')).allowScripts ?? {};
 }

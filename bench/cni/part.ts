@@ -136,7 +136,7 @@ function residentAttachment(index: number, pods: number): Attachment {
   return { containerId: containerId(RESIDENT + index), pod: pods + index };
 }
 
-/** For each variant an ADD, an inspection of what it made, and a DEL. */
+/** The steps for each variant: an ADD, an inspection of what it made, and a DEL. */
 function lookSteps(variants: number): Step[] {
   return pairSteps(variants, 1, 0).flatMap((step): Step[] => {
     const { variant, attachment, command } = step;

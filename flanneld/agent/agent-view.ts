@@ -103,7 +103,7 @@ export class AgentView {
     return new Map([...healthPages(() => this.readiness.checks()), ['/metrics', () => this.#metricsPage()] as const]);
   }
 
-  /** For the listener that other nodes may reach: sums without addresses and names, and nothing else. */
+  /** The pages of the listener that other nodes may reach: sums without addresses and names, and nothing else. */
   metricsPages(): Pages {
     return new Map([['/metrics', () => this.#metricsPage()]]);
   }

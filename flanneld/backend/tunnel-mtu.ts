@@ -11,9 +11,9 @@ const LARGEST_MTU = 65_535;
 
 /** A tunnel in a family, as far as its MTU is concerned. */
 export interface TunnelHeaders {
-  /** For messages: `vxlan`. */
+  /** The name of the backend in messages: `vxlan`. */
   readonly subsystem: string;
-  /** For messages: `VXLAN over IPv6`. */
+  /** The tunnel in messages: `VXLAN over IPv6`. */
   readonly what: string;
   /** The family whose least MTU the device must have. */
   readonly family: Family;

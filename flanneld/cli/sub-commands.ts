@@ -28,7 +28,7 @@ const doctorFlags: readonly string[] = [
   ...['node-name', 'subnet-dir', 'kube-subnet-mgr', 'iface', 'json'],
 ];
 
-/** In the order of the help text. */
+/** The sub-commands in the order of the help text. */
 export const subCommands: readonly SubCommandSpec[] = [
   {
     name: 'withdraw',

@@ -18,7 +18,7 @@ export interface Wants {
   wants(kind: AnyKind): Iterable<readonly [ObjectKey, unknown]>;
 }
 
-/** For a mirror that only shows what the kernel has. */
+/** The wants of a mirror that only shows what the kernel has. */
 export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, wants: () => [] };
 
 /** Stored under a key whose wanted object is missing. */

@@ -7,7 +7,7 @@ export interface SavedChain {
   readonly rules: string[];
 }
 
-/** By table, then by chain. */
+/** The chains by table, then by name. */
 export type SavedTables = ReadonlyMap<string, ReadonlyMap<string, SavedChain>>;
 
 /** Ignores comments and counters. Throws SyntaxError for a rule of an undeclared chain. */

@@ -28,7 +28,7 @@ export interface IptablesTools extends ChainTools {
   readonly find: FindIptables;
   /** The PATH that is searched, for messages. */
   readonly path: string;
-  /** For the tunnel's tables, and to remove tables of the other flavour. */
+  /** Used for the tunnel's tables, and to remove tables of the other flavour. */
   readonly nft: Nft;
 }
 

@@ -11,7 +11,7 @@ export interface Affected {
 
 /** Up to this many peers with one cause are listed one by one; more become one finding. */
 const LISTED = 8;
-/** How many names stand in a finding about many peers. */
+/** How many names a finding about many peers contains. */
 const NAMED = 5;
 
 /** `probed`: how many targets have a result. */

@@ -16,7 +16,7 @@ const ICMPV6 = 58;
 const HOP_LIMIT = 64;
 const DONT_FRAGMENT = 0x4000;
 const VXLAN_BYTES = 8;
-/** Behind the VXLAN header and the Ethernet header. */
+/** Offset of the inner IP header, behind the VXLAN header and the Ethernet header. */
 const IP_AT = VXLAN_BYTES + 14;
 const IP_BYTES = { 4: 20, 6: 40 } as const;
 const UDP_BYTES = 8;

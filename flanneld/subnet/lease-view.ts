@@ -24,7 +24,7 @@ export class LeaseView {
       throw new Error('watching the leases ended before the first snapshot');
     });
     this.#firstSnapshot = Promise.race([first, endedFirst]);
-    // Without these handlers a rejection that nobody waits for would end the process.
+    // Without these handlers a rejection that no code waits for would end the process.
     this.#firstSnapshot.catch(() => undefined);
     this.ended.catch(() => undefined);
   }

@@ -151,7 +151,7 @@ export function decodeAddress(message: MessageReader): Address | undefined {
     else if (attributes.type === IFA_LABEL) rest.label = attributes.text();
     else if (attributes.type === IFA_FLAGS) rest.flags = attributes.u32();
   }
-  // On a point-to-point device IFA_ADDRESS is the far end; IPv6 without one has IFA_ADDRESS only.
+  // On a point-to-point device IFA_ADDRESS is the far end. An IPv6 address without a far end has IFA_ADDRESS only.
   const ip = local ?? other;
   if (ip === undefined) return undefined;
   return {

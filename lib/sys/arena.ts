@@ -105,7 +105,7 @@ export class Slot {
     return this.memory.utf8.decode(this.bytes(at, length));
   }
 
-  /** Where `length` bytes at `at` lie in the arena; throws when some of them are outside. */
+  /** The place of `length` bytes at `at` in the arena; throws when some of them are outside. */
   private need(at: number, length: number): number {
     if (!(at >= 0 && length >= 0 && at + length <= this.length)) {
       throw new RangeError(`arena: bytes ${at}+${length} outside a slot of ${this.length}`);

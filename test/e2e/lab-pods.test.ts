@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** From the start of the first plugin to the end of the last. */
+/** The time from the start of the first plugin to the end of the last. */
 function spannedMs(runs: readonly PluginRun[]): number {
   const [first, last] = [runs[0], runs.at(-1)];
   if (first === undefined || last === undefined) throw new Error('no plugin was run');

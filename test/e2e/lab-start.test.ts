@@ -104,7 +104,7 @@ describe('npm start', () => {
     const name = `interrupted-${process.pid}`;
     onTestFinished(() => takeDown(name));
     for (const extra of [[], ['--keep', '--name', name]]) {
-      // With this many pods it is still working when it is interrupted.
+      // With this many pods `npm start` is still working when it is interrupted.
       const child = npmStart('--nodes', '2', '--pods', '150', ...extra);
       await saysLine(child, /✓ build/);
       await sleep(Math.random() * 1000);

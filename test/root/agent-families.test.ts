@@ -139,7 +139,7 @@ describe.for([
     expect(await one.run(['ip6tables-save', '-t', 'nat'])).toContain(
       '-A FLANNEL-POSTRTG -s fd00:10:244::/48 ! -d ff00::/8 -m comment --comment "flanneld masq" -j MASQUERADE --random-fully',
     );
-    // Only the shield and the guard of the tunnel stay in nftables, which have no form in iptables.
+    // Only the tunnel's shield and guard stay in nftables, because iptables cannot express them.
     const tables = (await one.run(['nft', 'list', 'tables'])).split('\n').filter((line) => line.includes('weft'));
     expect(tables.sort()).toEqual(['table arp weft', 'table inet weft']);
     await one.run(['ip6tables', '-t', 'nat', '-F']);

@@ -22,7 +22,7 @@ export interface Transport {
   readonly port: number;
 }
 
-/** By these ports a rule recognizes the packet. */
+/** The ports by which a rule recognizes the packet. */
 export const PROBE_SOURCE_PORT = 47_009;
 export const PROBE_PORT = 9;
 

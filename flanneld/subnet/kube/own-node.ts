@@ -63,7 +63,7 @@ export class OwnNode {
     this.#failures = options.troubles.failureLog(options.log);
   }
 
-  /** From now on the Node's condition must say that the network is available. */
+  /** Call when the node forwards: from then on the Node's condition must say that the network is available. */
   announceReady(): void {
     this.#isReady = this.#options.setNetworkUnavailable;
   }

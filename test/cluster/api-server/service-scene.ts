@@ -120,7 +120,7 @@ export async function writeService(
   });
 }
 
-/** On a node, with a way to the API server; resolves with a function that takes this way back. */
+/** Runs on a node, with a way to the API server; resolves with a function that removes this way. */
 export async function startKubeProxy(
   { url, adminKubeconfig }: KubeApiserver,
   node: LabNode,
