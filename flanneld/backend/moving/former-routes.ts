@@ -1,11 +1,12 @@
 // Removes what a move to another backend leaves in the kernel: routes by the device of the former backend, which are more specific than
 // those of the new one, and routes of the move itself. The new backend removes them when its own routes are in place.
 
-import { containsPrefix, type IpPrefix } from '../../../lib/ip.ts';
+import { containsPrefix, type IpPrefix, samePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RT_TABLE_MAIN, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
+import { RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteRoute, listRoutes, type Route } from '../../../lib/rtnetlink/route.ts';
+import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import type { OnDeviceChange } from '../backend.ts';
 import { isVxlanDevice } from '../vxlan/vxlan-device.ts';
 import { movedRoutes, removeMovedRoute } from './moved-route.ts';
@@ -47,6 +48,20 @@ export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange:
     onChange('route', request, 'of the former backend vxlan');
   }
   removeMovedRoutes(netlink, network, onChange);
+}
+
+/**
+ * Removes routes of ours that lead the whole network into a device: those of a backend that chooses the peer by a packet's address, such as
+ * wireguard. They would lead packets to subnets without a route of their own into a tunnel that nobody serves. Throws NetlinkError.
+ */
+export function removeNetworkRoutes(netlink: Netlink, network: IpPrefix, onChange: OnDeviceChange): void {
+  const ours = { family: network.ip.family, table: RT_TABLE_MAIN, protocol: WEFT_PROTOCOL };
+  for (const route of listRoutes(netlink, ours)) {
+    if (route.type !== RTN_UNICAST || !samePrefix(route.destination, network)) continue;
+    const request = deleteRoute(whichOf(route));
+    netlink.run(request);
+    onChange('route', request, 'of a former backend');
+  }
 }
 
 /** The fields that identify a route. The gateway of a route over a nexthop object belongs to that object and is left out. */

@@ -19,7 +19,7 @@ import type {
   OverlayTools,
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
-import { onceOnly, removeMovedRoutes } from '../moving/former-routes.ts';
+import { onceOnly, removeMovedRoutes, removeNetworkRoutes } from '../moving/former-routes.ts';
 import { keysToMove, moveData, newKey } from '../moving/move-keys.ts';
 import { movingOverlay } from '../moving/moving.ts';
 import { OnLink } from '../on-link.ts';
@@ -98,7 +98,10 @@ function vxlanOverlay(
   const { vni, port, learning, gbp, directRouting, fastPath, moveTo } = conf;
   const name = vxlanDeviceName(family, vni);
   const config = { family, network, subnet, publicIp, vni, mac };
-  const leaveNoMove = onceOnly((onChange: OnDeviceChange) => removeMovedRoutes(netlink, network, onChange));
+  const leaveFormer = onceOnly((onChange: OnDeviceChange) => {
+    removeNetworkRoutes(netlink, network, onChange);
+    if (moveTo === undefined) removeMovedRoutes(netlink, network, onChange);
+  });
   const planner = new VxlanPlanner(config, directRouting ? new OnLink(netlink, clock) : undefined);
   return {
     name,
@@ -111,7 +114,7 @@ function vxlanOverlay(
       const spec = { name, family, vni, port, local, underlay, mtu, mac, learning, gbp };
       const device = ensureVxlanDevice(netlink, spec, (request, was) => onChange('link', request, was));
       ensureOwnAddress(netlink, device, subnet.ip, network, (request, was) => onChange('address', request, was));
-      if (moveTo === undefined) leaveNoMove(onChange);
+      leaveFormer(onChange);
       return device;
     },
     kinds: VXLAN_KINDS,
