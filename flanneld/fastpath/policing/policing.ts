@@ -1,4 +1,4 @@
-// Keeps track of rules that filter pods' packets. Everything is read again when rules of others have changed, and every 4 s where changes
+// Keeps track of rules that filter pods' packets. Everything is read again when rules of others have changed, and every 3 s where changes
 // cause no events.
 
 import { errorText } from '../../../lib/errors.ts';
@@ -8,7 +8,7 @@ import { whoPolices, whoPolicesTunnel } from './judge.ts';
 import { type PolicingSources, readPolicing, readTcpLoose } from './read.ts';
 
 /** Legacy iptables sends no events; its rules must be noticed within 5 s. */
-const LOOK_MS = 4000;
+const LOOK_MS = 3000;
 
 /** Why the fast path must be off, and why only the tunnel's device may encapsulate. */
 export interface Policed {
