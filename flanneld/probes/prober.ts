@@ -1,6 +1,7 @@
 // The agent's loop of probes: the schedule says which peer is next, it is examined, and the result is remembered and reported. A probe
 // never makes the node not ready: one broken link would then take down a cluster.
 
+import { breathe } from '../../lib/clock-node.ts';
 import { errorText } from '../../lib/errors.ts';
 import type { Family } from '../../lib/ip.ts';
 import type { Finding } from '../health/finding.ts';
@@ -103,7 +104,7 @@ export class Prober {
     if (isSame && latest === this.#leases) return;
     const earlier = isSame ? this.#leases : undefined;
     await this.#setPlaces(now);
-    if (earlier === undefined || !this.#changeTargets(earlier, latest)) this.#setTargets(latest);
+    if (earlier === undefined || !this.#changeTargets(earlier, latest)) await this.#setTargets(latest);
     this.#leases = latest;
   }
 
@@ -160,11 +161,12 @@ export class Prober {
     for (const { target } of this.#records.values()) if (target.family === family) yield target;
   }
 
-  #setTargets(leases: ReadonlyMap<string, Lease>): void {
+  async #setTargets(leases: ReadonlyMap<string, Lease>): Promise<void> {
     const all = new Map<string, Target>();
     for (const { targets, responder } of this.#sides.values()) {
-      const found = targets.update(leases);
+      const found = await targets.update(leases);
       responder.setTargets(found);
+      await breathe();
       for (const target of found) all.set(target.id, target);
     }
     const renewed = new Set<string>();
@@ -178,6 +180,7 @@ export class Prober {
       if (record !== undefined) renewed.add(id);
       this.#records.set(id, new PeerRecord(target));
     }
+    await breathe();
     const names = new Map([...all].map(([id, { peer }]) => [id, peer]));
     for (const { sockets } of this.#sides.values()) sockets.readEveryMs = all.size > MANY ? READ_MS : 0;
     this.#schedule.setTargets(names, this.#options.tools.clock.now(), renewed);

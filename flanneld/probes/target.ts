@@ -1,5 +1,6 @@
 // What is probed: each other node once in each address family, and this node's own side of it.
 
+import { breathe } from '../../lib/clock-node.ts';
 import { addToIp, broadcastOf, type Family, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
 import { changesBetween } from '../../lib/versioned-map.ts';
@@ -85,6 +86,9 @@ export function unusedAddress({ subnet, family }: Target): Ip | undefined {
 
 type Leases = ReadonlyMap<string, Lease>;
 
+/** So many leases are read in a few milliseconds. */
+const AT_ONCE = 500;
+
 interface Read {
   readonly lease: Lease;
   readonly target: Target | undefined;
@@ -123,12 +127,14 @@ export class Targets {
     return changes;
   }
 
-  /** Takes in all leases and returns the targets. */
-  update(leases: Leases): Target[] {
+  /** Takes in all leases and returns the targets. Other work gets its turn in between, because thousands of leases may be new. */
+  async update(leases: Leases): Promise<Target[]> {
     const read = new Map<string, Read>();
-    for (const [key, lease] of leases) {
+    // A copy, since the leases must be gone through without a pause.
+    for (const [key, lease] of [...leases]) {
       const known = this.#read.get(key);
       read.set(key, known?.lease === lease ? known : { lease, target: targetOfLease(key, lease, this.#place) });
+      if (read.size % AT_ONCE === 0) await breathe();
     }
     this.#read = read;
     return [...read.values()].flatMap(({ target }) => (target === undefined ? [] : [target]));
