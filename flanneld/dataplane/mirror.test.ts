@@ -1,23 +1,23 @@
 import { describe, expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
-import { parseMac } from '../../lib/mac.ts';
+import { type Mac, parseMac } from '../../lib/mac.ts';
 import { NLM_F_REPLACE } from '../../lib/netlink/constants.ts';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
 import { addAddress, deleteAddress } from '../../lib/rtnetlink/address.ts';
-import { NDA_CACHEINFO, NTF_MASTER } from '../../lib/rtnetlink/constants.ts';
+import { AF_INET, NDA_CACHEINFO, NTF_MASTER, RTM_GETNEIGH, RTM_NEWNEIGH } from '../../lib/rtnetlink/constants.ts';
 import { readEvent } from '../../lib/rtnetlink/event.ts';
 import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
 import { setLink } from '../../lib/rtnetlink/link.ts';
-import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
+import { deleteNeigh, replaceNeigh, writeNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { addRoute, replaceRoute } from '../../lib/rtnetlink/route.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
 import { Mirror, nothingWanted, type Wants } from './mirror.ts';
 import { fdb } from './objects/fdb.ts';
-import { addressKey, type Place, WEFT_PROTOCOL } from './objects/kind.ts';
+import { type AnyKind, addressKey, type Place, WEFT_PROTOCOL } from './objects/kind.ts';
 import { neigh } from './objects/neigh.ts';
 import { nexthop } from './objects/nexthop.ts';
 import { NEXTHOP_ID_FIRST } from './objects/nexthop-ids.ts';
@@ -106,6 +106,7 @@ describe('Mirror', () => {
     const { mirror, hear } = await mirrorOf(place, {
       has,
       wantAt: (kind, at) => (has(kind, at) ? want : undefined),
+      countOf: (kind) => (has(kind, key) ? 1 : 0),
       wants: (kind) => (has(kind, key) ? [[key, want]] : []),
     });
     const kept = () => [...mirror.otherObjects(neigh)].map((have) => have.mac);
@@ -121,6 +122,45 @@ describe('Mirror', () => {
     expect([mirror.get(neigh, key), kept()]).toMatchObject([{ mac }, [mac]]);
     hear(deleteNeigh({ index: 7, destination: gateway }));
     expect([mirror.get(neigh, key), kept()]).toEqual([undefined, []]);
+  });
+
+  const [right, wrong] = [mac, parseMac('02:00:00:00:01:99')];
+  const other = parseIp('10.244.9.0');
+  test.for<{ name: string; lists: readonly (readonly Mac[])[]; differs: boolean; kept: readonly Mac[] }>([
+    { name: 'an object that is as wanted', lists: [[right]], differs: false, kept: [] },
+    { name: 'an object that is not as wanted', lists: [[wrong]], differs: true, kept: [wrong] },
+    { name: 'that an object is missing', lists: [[]], differs: true, kept: [] },
+    { name: 'two with one key, the first as wanted', lists: [[right, wrong]], differs: false, kept: [wrong] },
+    { name: 'two with one key, the second as wanted', lists: [[wrong, right]], differs: true, kept: [wrong, right] },
+    { name: 'two with one key, both as wanted', lists: [[right, right]], differs: false, kept: [right] },
+    { name: 'what was there when the kernel had to begin anew', lists: [[wrong], [right]], differs: false, kept: [] },
+    { name: 'what was changed while it had to begin anew', lists: [[right], [wrong]], differs: true, kept: [wrong] },
+  ])('a list shows $name, and what nobody wants', async ({ lists, differs, kept }) => {
+    const want = { destination: gateway, mac: right };
+    const key = neigh.wantedKey(want);
+    const isIt = (kind: AnyKind): boolean => kind.name === 'neigh';
+    const wants: Wants = {
+      has: (kind, at) => isIt(kind) && at === key,
+      wantAt: (kind, at) => (isIt(kind) && at === key ? want : undefined),
+      countOf: (kind) => (isIt(kind) ? 1 : 0),
+      wants: (kind) => (isIt(kind) ? [[key, want]] : []),
+    };
+    let asked = 0;
+    const { netlink } = openFakeNetlink((request, replies) => {
+      if (request.type !== RTM_GETNEIGH || request.view.getUint8(request.at) !== AF_INET) return;
+      const at = Math.min(asked++, lists.length - 1);
+      if (at < lists.length - 1) replies.interrupted();
+      for (const one of lists[at] ?? []) {
+        replies.message(RTM_NEWNEIGH, (writer) => writeNeigh(writer, { index: 7, destination: gateway, mac: one }));
+      }
+      replies.message(RTM_NEWNEIGH, (writer) => writeNeigh(writer, { index: 7, destination: other, mac: wrong }));
+    });
+    const mirror = new Mirror([neigh, fdb, nexthop, route], wants, () => undefined);
+    mirror.moveTo(place);
+    await mirror.list(netlink, place);
+    const seen = [...mirror.otherObjects(neigh)].map((have) => [have.destination, have.mac]);
+    expect(mirror.differs(neigh, key)).toBe(differs);
+    expect(seen).toEqual([...kept.map((one) => [gateway, one]), [other, wrong]]);
   });
 
   test('loses a route when a foreign one replaces it, and keeps it when a foreign one is added beside it', async () => {

@@ -15,11 +15,13 @@ export interface Wants {
   /** The object that is wanted under a key; undefined if none is. */
   wantAt(kind: AnyKind, key: ObjectKey): unknown;
   has(kind: AnyKind, key: ObjectKey): boolean;
+  /** How many objects of a kind are wanted. */
+  countOf(kind: AnyKind): number;
   wants(kind: AnyKind): Iterable<readonly [ObjectKey, unknown]>;
 }
 
 /** The wants of a mirror that only shows what the kernel has. */
-export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, wants: () => [] };
+export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, countOf: () => 0, wants: () => [] };
 
 /** Stored under a key whose wanted object is missing. */
 const MISSING = Symbol('missing');
@@ -132,7 +134,7 @@ export class Mirror {
     if (isAll) this.#isDoubtful = false;
     try {
       for (const kind of kinds) {
-        this.#fill(kind, kind.list(netlink, place, this.#isFirst));
+        this.#fill(kind, netlink, place);
         await breathe();
       }
       if (isAll) this.#isFirst = false;
@@ -155,7 +157,8 @@ export class Mirror {
     if (!kind.hear?.(event, this.#tableOf(kind), place)) this.doubt();
   }
 
-  #fill(kind: AnyKind, found: readonly unknown[] | undefined): void {
+  #fill(kind: AnyKind, netlink: Netlink, place: Place): void {
+    const { found, right } = this.#read(kind, netlink, place);
     if (found === undefined) this.#unsupported.add(kind);
     else this.#unsupported.delete(kind);
     const table = new Map<ObjectKey, unknown>();
@@ -164,9 +167,35 @@ export class Mirror {
       // A second object with the same key gets a key that nobody wants; the first one is compared with what is wanted.
       table.set(table.has(key) ? `${String(key)} ${table.size}` : key, have);
     }
-    for (const [key, want] of this.#wants.wants(kind)) this.nowWanted(kind, key, want, table);
+    if (right.size < this.#wants.countOf(kind)) {
+      for (const [key, want] of this.#wants.wants(kind)) if (!right.has(key)) this.nowWanted(kind, key, want, table);
+    }
     this.#tables.set(kind, table);
     this.#touch(kind);
+  }
+
+  /** Lists a kind. `right` has the keys of objects that are as wanted and therefore were left out. */
+  #read(
+    kind: AnyKind,
+    netlink: Netlink,
+    place: Place,
+  ): { found: readonly unknown[] | undefined; right: ReadonlySet<ObjectKey> } {
+    const right = new Set<ObjectKey>();
+    let isTwice = false;
+    const found = kind.list(netlink, place, this.#isFirst, (have) => {
+      const key = kind.presentKey(have);
+      const want = this.#wants.wantAt(kind, key);
+      if (want === undefined || !this.#isRight(kind, have, want)) return false;
+      isTwice ||= right.has(key);
+      right.add(key);
+      return true;
+    });
+    if (!isTwice && (right.size === 0 || found?.some((have) => right.has(kind.presentKey(have))) !== true)) {
+      return { found, right };
+    }
+    // Either two objects have one key, or the list was begun again because something changed meanwhile. Then all objects are needed.
+    // If an object went meanwhile and none came twice, the kernel's event about it is read next.
+    return { found: kind.list(netlink, place, this.#isFirst, () => false), right: new Set() };
   }
 
   #tableOf(kind: AnyKind): Table<unknown> {

@@ -36,6 +36,10 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
     return this.#objectsOf(peer);
   }
 
+  countOf(kind: AnyKind): number {
+    return this.#byKey.get(kind)?.size ?? 0;
+  }
+
   *wants(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
     for (const [key, peer] of this.#byKey.get(kind) ?? []) yield [key, this.#wantOf(peer, kind, key)];
   }

@@ -131,8 +131,8 @@ export interface FdbFilter {
   readonly index: number;
 }
 
-/** Same as: `bridge fdb show dev DEV`. */
-export function listFdb(netlink: Netlink, { index }: FdbFilter): FdbEntry[] {
+/** Same as: `bridge fdb show dev DEV`, without those for which `omit` is true. */
+export function listFdb(netlink: Netlink, { index }: FdbFilter, omit?: (entry: FdbEntry) => boolean): FdbEntry[] {
   const request: NetlinkRequest = {
     type: RTM_GETNEIGH,
     flags: 0,
@@ -145,7 +145,7 @@ export function listFdb(netlink: Netlink, { index }: FdbFilter): FdbEntry[] {
   };
   return netlink.dump(request, (message) => {
     const entry = decodeFdb(message);
-    return entry?.index === index ? entry : undefined;
+    return entry?.index === index && omit?.(entry) !== true ? entry : undefined;
   });
 }
 

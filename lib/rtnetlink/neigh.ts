@@ -101,8 +101,8 @@ export interface NeighFilter {
   readonly family?: Family;
 }
 
-/** Same as: `ip neigh show [dev DEV] nud all`. */
-export function listNeighs(netlink: Netlink, filter: NeighFilter = {}): Neigh[] {
+/** Same as: `ip neigh show [dev DEV] nud all`, without those for which `omit` is true. */
+export function listNeighs(netlink: Netlink, filter: NeighFilter = {}, omit?: (neigh: Neigh) => boolean): Neigh[] {
   const { index, family } = filter;
   const request: NetlinkRequest = {
     type: RTM_GETNEIGH,
@@ -119,7 +119,8 @@ export function listNeighs(netlink: Netlink, filter: NeighFilter = {}): Neigh[] 
   return netlink.dump(request, (message) => {
     if (index !== undefined && message.view.getInt32(message.struct(NDMSG) + 4, true) !== index) return undefined;
     const neigh = decodeNeigh(message);
-    return family !== undefined && neigh?.family !== family ? undefined : neigh;
+    if (neigh === undefined || (family !== undefined && neigh.family !== family)) return undefined;
+    return omit?.(neigh) === true ? undefined : neigh;
   });
 }
 

@@ -122,8 +122,12 @@ export interface NexthopFilter {
   readonly oif?: number;
 }
 
-/** Throws EOPNOTSUPP or EINVAL before 5.3. Same as: `ip nexthop show [dev DEV]`. */
-export function listNexthops(netlink: Netlink, filter: NexthopFilter = {}): Nexthop[] {
+/** Throws EOPNOTSUPP or EINVAL before 5.3. Same as: `ip nexthop show [dev DEV]`, without those for which `omit` is true. */
+export function listNexthops(
+  netlink: Netlink,
+  filter: NexthopFilter = {},
+  omit?: (nexthop: Nexthop) => boolean,
+): Nexthop[] {
   const { oif } = filter;
   const request: NetlinkRequest = {
     type: RTM_GETNEXTHOP,
@@ -137,7 +141,8 @@ export function listNexthops(netlink: Netlink, filter: NexthopFilter = {}): Next
   };
   return netlink.dump(request, (message) => {
     const nexthop = decodeNexthop(message);
-    return oif !== undefined && nexthop.oif !== oif ? undefined : nexthop;
+    if (oif !== undefined && nexthop.oif !== oif) return undefined;
+    return omit?.(nexthop) === true ? undefined : nexthop;
   });
 }
 

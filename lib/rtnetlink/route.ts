@@ -2,6 +2,7 @@
 
 import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
+import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { EHOSTUNREACH, ENETUNREACH, ENOENT } from '../sys/errno.ts';
 import {
@@ -113,8 +114,11 @@ export interface RouteFilter {
   readonly type?: number;
 }
 
-/** Routes of one family, filtered by the kernel. Same as: `ip route show table all [dev DEV] [proto P]`. */
-export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
+/**
+ * Routes of one family, filtered by the kernel, without those for which `omit` is true. Same as: `ip route show table all [dev DEV]
+ * [proto P]`.
+ */
+export function listRoutes(netlink: Netlink, filter: RouteFilter, omit?: (route: Route) => boolean): Route[] {
   const { family, oif, table, protocol, type } = filter;
   const request: NetlinkRequest = {
     type: RTM_GETROUTE,
@@ -132,7 +136,11 @@ export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
     describe: () => words(`list ${family === 6 ? 'IPv6' : 'IPv4'} routes`, spellDev(oif, undefined)),
   };
   // ENOENT: the table does not exist, so it has no routes.
-  return netlink.dump(request, (message) => matching(decodeRoute(message), filter), [ENOENT]);
+  const parse = (message: MessageReader): Route | undefined => {
+    const route = matching(decodeRoute(message), filter);
+    return route === undefined || omit?.(route) === true ? undefined : route;
+  };
+  return netlink.dump(request, parse, [ENOENT]);
 }
 
 /** An older kernel ignores parts of the filter and sends more routes, so they are filtered again here. */

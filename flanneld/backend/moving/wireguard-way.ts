@@ -160,7 +160,7 @@ function onDevice<Want, Have, Do extends Action>(
     ...kind,
     isRight: (have, want, place) => kind.isRight(have, want, there(place)),
     isOurs: (have, place) => kind.isOurs(have, there(place)),
-    list: (netlink, place, isFirst) => kind.list(netlink, there(place), isFirst),
+    list: (netlink, place, ...rest) => kind.list(netlink, there(place), ...rest),
     asWanted: (want, place) => kind.asWanted(want, there(place)),
     put: (want, have, place) => kind.put(want, have, there(place)),
     remove: (have, place) => kind.remove(have, there(place)),

@@ -21,8 +21,10 @@ export const fdb: ObjectKind<WantedFdb, FdbEntry> = {
     have.destination !== undefined && sameIp(have.destination, want.destination) && isPlain(have),
   isOurs: lasts,
   // If the device is a port of a bridge, the bridge's entries are listed, too; they lack NTF_SELF.
-  list: (netlink, { tunnel }) =>
-    tunnel === undefined ? [] : listFdb(netlink, { index: tunnel.index }).filter(isDevicesOwn),
+  list: (netlink, { tunnel }, _, mayOmit) =>
+    tunnel === undefined
+      ? []
+      : listFdb(netlink, { index: tunnel.index }, (entry) => !isDevicesOwn(entry) || mayOmit(entry)),
   asWanted: ({ mac, destination }, { tunnel }) => ({
     index: tunnel?.index ?? 0,
     mac,

@@ -69,9 +69,10 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   isOurs(have: Have, place: Place): boolean;
   /**
    * All objects at a place; undefined when this kernel has none of this kind. At the first listing (`isFirst`) there may be
-   * leftovers of an earlier agent anywhere.
+   * leftovers of an earlier agent anywhere. Objects for which `mayOmit` is true may be left out, one by one as they are read:
+   * thousands are as wanted, and to have all of them in memory at once costs more time than to compare them.
    */
-  list(netlink: Netlink, place: Place, isFirst: boolean): readonly Have[] | undefined;
+  list(netlink: Netlink, place: Place, isFirst: boolean, mayOmit: (have: Have) => boolean): readonly Have[] | undefined;
   /** The present object when it is as wanted. Thousands are, so the mirror does not store them. */
   asWanted(want: Want, place: Place): Have;
   /** The request that makes an object, or replaces `have` if that is given. */

@@ -19,8 +19,8 @@ export const neigh: ObjectKind<WantedNeigh, Neigh> = {
   presentKey: ({ destination }) => addressKey(destination),
   isRight: (have, { mac }) => isPermanent(have) && have.mac === mac,
   isOurs: isPermanent,
-  list: (netlink: Netlink, { tunnel, family }) =>
-    tunnel === undefined ? [] : listNeighs(netlink, { index: tunnel.index, family }),
+  list: (netlink: Netlink, { tunnel, family }, _, mayOmit) =>
+    tunnel === undefined ? [] : listNeighs(netlink, { index: tunnel.index, family }, mayOmit),
   asWanted: ({ destination, mac }, { tunnel, family }) => ({
     family,
     index: tunnel?.index ?? 0,

@@ -29,7 +29,7 @@ export const nexthop: ObjectKind<WantedNexthop, Nexthop> = {
   isRight: (have, { gateway }, place) =>
     isOurNexthop(have, place) && have.gateway !== undefined && sameIp(have.gateway, gateway) && isOnlink(have),
   isOurs: isOurNexthop,
-  list: (netlink, { tunnel }) => (tunnel === undefined ? [] : listIfSupported(netlink)),
+  list: (netlink, { tunnel }, _, mayOmit) => (tunnel === undefined ? [] : listIfSupported(netlink, mayOmit)),
   asWanted: ({ id, gateway }, { tunnel, family }) => ({
     id,
     family,
@@ -63,9 +63,9 @@ function isOnlink({ flags }: Nexthop): boolean {
 }
 
 /** Undefined before Linux 5.3. */
-function listIfSupported(netlink: Netlink): Nexthop[] | undefined {
+function listIfSupported(netlink: Netlink, mayOmit: (have: Nexthop) => boolean): Nexthop[] | undefined {
   try {
-    return listNexthops(netlink).filter(({ id }) => isReservedNexthopId(id));
+    return listNexthops(netlink, {}, (have) => !isReservedNexthopId(have.id) || mayOmit(have));
   } catch (error) {
     if (error instanceof NetlinkError && (error.errno === EOPNOTSUPP || error.errno === EINVAL)) return undefined;
     throw error;

@@ -112,10 +112,11 @@ function leadsBy({ oif, hops }: Route, { index }: Device): boolean {
   return oif === index || hops?.some((hop) => hop.oif === index) === true;
 }
 
-function list(netlink: Netlink, place: Place, isFirst: boolean): readonly Route[] {
+function list(netlink: Netlink, place: Place, isFirst: boolean, mayOmit: (have: Route) => boolean): readonly Route[] {
   const { family, tunnel, underlay } = place;
   const filter = { family, table: RT_TABLE_MAIN };
-  const through = tunnel === undefined ? [] : listRoutes(netlink, { ...filter, oif: tunnel.index });
+  const isNotAsked = (have: Route): boolean => !isOurs(have, place) || mayOmit(have);
+  const through = tunnel === undefined ? [] : listRoutes(netlink, { ...filter, oif: tunnel.index }, isNotAsked);
   // The first listing also finds leftovers on other interfaces; later ones need only the external interface.
   const where = isFirst ? {} : { oif: underlay.index };
   const ours = listRoutes(netlink, { ...filter, ...where, protocol: WEFT_PROTOCOL });
@@ -123,7 +124,7 @@ function list(netlink: Netlink, place: Place, isFirst: boolean): readonly Route[
   // Routes through another overlay's device belong to that overlay's agent.
   const isTunnel = tunnels(netlink, place);
   const here = ({ oif }: Route): boolean => oif === undefined || oif === underlay.index || !isTunnel(oif);
-  return [...through, ...elsewhere.filter(here)].filter((have) => isOurs(have, place));
+  return [...through, ...elsewhere.filter((have) => here(have) && isOurs(have, place))];
 }
 
 /** Returns a function that says whether a device is a tunnel of any backend. The kernel is asked once, at the first call. */
