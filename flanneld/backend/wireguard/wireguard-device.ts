@@ -72,7 +72,7 @@ export class WireguardDeviceKeeper {
 
   #make({ name, mtu }: WireguardDeviceSpec, reason: string, onChange: OnChange): Link {
     try {
-      this.#change(addLink({ name, mtu }, 'wireguard'), reason, onChange);
+      this.#change(addLink({ name, mtu, txQueueLength: 0 }, 'wireguard'), reason, onChange);
     } catch (error) {
       throw error instanceof NetlinkError && error.errno === EOPNOTSUPP ? noWireguard(name, error) : error;
     }
