@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { readRun } from '../run-result.ts';
 import { describeProbes } from './report.ts';
 import type { Outcome, Window } from './rounds.ts';
 
@@ -35,4 +37,12 @@ test.for([
   expect(describeProbes(5000, { on: [], off: [] }, [healthy, outcome]).failures).toEqual([
     expect.stringMatching(/^not every probe was answered: .*; tunnel-blocked: no answer$/),
   ]);
+});
+
+test('the run that is kept keeps both limits, and every probe was answered', () => {
+  const { quick, parts } = readRun(join(import.meta.dirname, '../results/probes/result.json'));
+  const [part] = parts;
+  expect([quick, parts.length, part?.name, part?.failures]).toEqual([false, 1, 'probes', []]);
+  const broken = part?.limits.filter(({ value, most }) => !(value <= most));
+  expect([part?.limits.length, broken]).toEqual([2, []]);
 });
