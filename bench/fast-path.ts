@@ -19,7 +19,7 @@ const ROUNDS = 12;
 const QUICK_ROUNDS = 2;
 const SECONDS = 0.4;
 /** First exchanges in a round; their median counts. */
-const FIRSTS = 5;
+const FIRSTS = 9;
 /** The ports of the servers that are bound to one processor, and of those that may run anywhere. */
 const PINNED_PORT = 7100;
 const FREE_PORT = 7200;
