@@ -1,5 +1,5 @@
-// `npm run build`: dist/flanneld, one JavaScript file with koffi.node and deadline.so beside it; dist/cni/flannel, one static
-// executable; and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
+// `npm run build`: dist/flanneld, a JavaScript file with flanneld-extra.js, koffi.node and deadline.so beside it; dist/cni/flannel, one
+// static executable; and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
 // `--arch arm64` or `amd64` builds for another processor than this one.
 
 import { createHash } from 'node:crypto';
@@ -21,7 +21,7 @@ const stampFile = join(dist, '.stamp.json');
 const programs = {
   flanneld: {
     folders: ['flanneld', 'lib'],
-    outputs: ['flanneld', 'koffi.node', 'deadline.so', 'package.json'],
+    outputs: ['flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'],
     build: buildAgent,
   },
   cni: { folders: ['cni-plugin', 'lib'], outputs: ['cni/flannel', 'cni/BUILD.json'], build: buildPlugin },
@@ -85,14 +85,15 @@ async function buildPlugin(arch) {
 }
 
 async function buildAgent(arch) {
-  const entry = join(repository, 'flanneld/main.ts');
-  const draft = await bundleAgent(entry, '');
-  const id = createHash('sha256').update(draft).digest('hex').slice(0, 12);
+  const draft = await bundleAgent('');
+  const id = createHash('sha256').update(draft.agent).update(draft.extra).digest('hex').slice(0, 12);
   const output = join(dist, 'flanneld');
   await copyWhole(koffiLibrary(arch), join(dist, 'koffi.node'));
   await compileDeadline(join(dist, 'deadline.so'), arch);
   await writePackageFile();
-  await writeWhole(output, await bundleAgent(entry, id), 0o755);
+  const { agent, extra } = await bundleAgent(id);
+  await writeWhole(join(dist, EXTRA), extra);
+  await writeWhole(output, agent, 0o755);
   return `dist/flanneld ${id}`;
 }
 
@@ -129,24 +130,72 @@ function refuse(program, error) {
   throw new Error(`build: ${program}: ${first?.text ?? error.message}${place}`);
 }
 
-async function bundleAgent(entry, id) {
+/** The file with the code that an agent at work does not need: reading it would cost each start processor time, and memory. */
+const EXTRA = 'flanneld-extra.js';
+
+/** What the Kubernetes client uses only for proxies, and for credentials that a cloud or an identity provider gives. */
+const SELDOM = ['socks-proxy-agent', 'hpagent', 'openid-client', 'jsonpath-plus'];
+
+/** The texts of both files. */
+async function bundleAgent(id) {
+  const modules = new Set();
+  const entry = { entryPoints: [join(repository, 'flanneld/main.ts')], banner: { js: '#!/usr/bin/env node' } };
+  const agent = await bundleOf(entry, [withoutExtra(modules)], id);
+  const commands = [...modules].sort().map((file) => `export * from ${JSON.stringify(file)};`);
+  const packages = SELDOM.map((name) => `export * as ${identifier(name)} from '${name}';`);
+  const stdin = { contents: [...commands, ...packages].join('\n'), resolveDir: repository };
+  return { agent, extra: await bundleOf({ stdin }, [], id) };
+}
+
+/**
+ * Makes the agent's file take from the other one what main.ts imports of the doctor when a sub-command needs it, and these packages
+ * when one is first used. Notes the doctor's modules in `modules`.
+ */
+const withoutExtra = (modules) => ({
+  name: 'without-extra',
+  setup(plugins) {
+    const extra = { path: `./${EXTRA}`, external: true };
+    plugins.onResolve({ filter: /^\.\/doctor\// }, ({ path, resolveDir, kind }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      modules.add(join(resolveDir, path));
+      return extra;
+    });
+    plugins.onResolve({ filter: /^\.\/flanneld-extra\.js$/ }, () => extra);
+    plugins.onResolve({ filter: new RegExp(`^(${SELDOM.join('|')})$`) }, ({ path }) => ({ path, namespace: 'seldom' }));
+    plugins.onLoad({ filter: /.*/, namespace: 'seldom' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^[A-Za-z]\w*$/.test(name) && name !== 'default');
+      const getters = names.map(
+        (name) => `get ${name}() { return require('./${EXTRA}').${identifier(path)}.${name}; }`,
+      );
+      return { contents: `module.exports = { ${getters.join(', ')} };` };
+    });
+  },
+});
+
+/** A package's name as a name in JavaScript. */
+function identifier(name) {
+  return name.replaceAll('-', '_');
+}
+
+async function bundleOf(entry, plugins, id) {
   // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
   const result = await build({
-    entryPoints: [entry],
+    ...entry,
     bundle: true,
     write: false,
     platform: 'node',
     format: 'cjs',
     target: 'node20',
-    banner: { js: '#!/usr/bin/env node' },
+    // Modules are loaded with require, also those that are imported when they are needed.
+    supported: { 'dynamic-import': false },
     // Only white space is removed, so that names stay readable in stack traces that users report.
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'eof',
     external: ['raw-socket'],
     define: { WEFT_BUILD_ID: JSON.stringify(id) },
-    plugins: [koffiBeside, leanKubernetes],
+    plugins: [...plugins, koffiBeside, leanKubernetes],
     logLevel: 'silent',
   }).catch((error) => refuse('flanneld', error));
   return result.outputFiles[0].text;

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { builtAgent, requireBuilt } from '../lab/programs.ts';
 
-const BESIDE = ['koffi.node', 'deadline.so', 'package.json'];
+const BESIDE = ['flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'];
 
 export interface TwoBuilds {
   /** The path of the installed executable. */

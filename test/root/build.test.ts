@@ -37,6 +37,56 @@ describe('flanneld', () => {
   });
 });
 
+/** Starts the agent with that proxy to the API server, and prints the first line or bytes that the proxy is sent. */
+const beProxy = `
+const [folder, scheme] = process.argv.slice(1);
+const { writeFileSync } = require('node:fs');
+const { spawn } = require('node:child_process');
+const server = require('node:net').createServer((socket) => socket.once('data', (data) => {
+  console.log(data.toString('latin1').split('\\r\\n', 1)[0]);
+  agent.kill('SIGKILL');
+  process.exit(0);
+}));
+let agent;
+server.listen(0, '127.0.0.1', () => {
+  const cluster = { server: 'https://192.0.2.1:6443', 'proxy-url': scheme + '://127.0.0.1:' + server.address().port };
+  const config = { 'current-context': 'x', contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+    clusters: [{ name: 'x', cluster }], users: [{ name: 'x', user: { token: 'x' } }] };
+  writeFileSync(folder + '/kubeconfig', JSON.stringify(config));
+  writeFileSync(folder + '/net-conf.json', '{ "Network": "10.244.0.0/16" }');
+  const flags = ['--kube-subnet-mgr', '--kubeconfig-file=' + folder + '/kubeconfig', '--net-config-path=' + folder + '/net-conf.json',
+    '--subnet-file=' + folder + '/subnet.env', '--cni-state-dir=' + folder + '/cni'];
+  agent = spawn(folder + '/flanneld', flags, { env: { PATH: process.env.PATH, NODE_NAME: 'x' }, stdio: ['ignore', 2, 2] });
+});
+`;
+
+function askThroughProxy(folder: string, scheme: string): { stdout: string; stderr: string } {
+  const inside = 'ip link set lo up && exec "$0" -e "$1" -- "$2" "$3"';
+  const argv = ['--net', '--pid', '--fork', '--kill-child', '--', 'sh', '-c', inside];
+  const options = { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' } as const;
+  return spawnSync('unshare', [...argv, process.execPath, beProxy, folder, scheme], options);
+}
+
+describe('flanneld-extra.js, beside the agent', () => {
+  test.for([
+    { scheme: 'http', want: 'CONNECT 192.0.2.1:6443 HTTP/1.1' },
+    { scheme: 'socks5', want: '\u0005' },
+  ])('has what a connection through a proxy needs: $scheme', ({ scheme, want }) => {
+    const folder = copyAlone('flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json');
+    expect(askThroughProxy(folder, scheme).stdout.slice(0, want.length)).toBe(want);
+  });
+
+  test('has the doctor', () => {
+    const folder = copyAlone('flanneld', 'flanneld-extra.js', 'koffi.node');
+    const ask = (): string =>
+      spawnSync(join(folder, 'flanneld'), ['doctor', 'path', 'no-place', 'no-place'], { cwd: '/', encoding: 'utf8' })
+        .stderr;
+    expect(ask()).toContain('"no-place"');
+    rmSync(join(folder, 'flanneld-extra.js'));
+    expect(ask()).toContain('flanneld-extra.js');
+  });
+});
+
 describe('flannel', () => {
   test('runs alone', () => {
     const folder = copyAlone('cni/flannel');

@@ -74,7 +74,7 @@ function putIptables(root: string): void {
 
 function putAgent(folder: string): void {
   const dist = dirname(requireBuilt(builtAgent));
-  for (const name of ['flanneld', 'koffi.node', 'deadline.so', 'package.json'])
+  for (const name of ['flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'])
     cpSync(join(dist, name), join(folder, name));
   cpSync(requireBuilt(builtPlugins), join(folder, 'cni'), { recursive: true });
 }
