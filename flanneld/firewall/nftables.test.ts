@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { ExecError } from '../../lib/exec-node.ts';
 import { parsePrefix } from '../../lib/ip.ts';
 import { DriftLedger } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
@@ -12,10 +13,17 @@ class FakeNft implements Nft {
   readonly tables = new Map<string, string[]>();
   readonly scripts: string[] = [];
   acceptsRandom = true;
+  /** How often it was asked what it accepts. */
+  asked = 0;
   /** What another program does as soon as a script has been applied. */
   afterApply: () => void = () => undefined;
 
   apply(script: string): Promise<void> {
+    if (!this.acceptsRandom && script.includes('fully-random')) {
+      return Promise.reject(
+        new ExecError(['nft', '-f', '-'], 'exit 1', 'Error: Could not process rule: Not supported'),
+      );
+    }
     this.scripts.push(script);
     for (const line of script.trim().split('\n')) {
       const [verb, object, family, table, chain, ...rest] = line.split(' ');
@@ -29,6 +37,7 @@ class FakeNft implements Nft {
   }
 
   accepts(): Promise<boolean> {
+    this.asked++;
     return Promise.resolve(this.acceptsRandom);
   }
 
@@ -164,6 +173,19 @@ describe('NftablesFirewall', () => {
     await rules.ensure();
     expect(nft.scripts.join('')).not.toContain('fully-random');
     expect(lines[0]).toBe('kernel or nft has no fully-random masquerade, plain masquerade is used');
+    expect(await rules.ensure()).toBe(false);
+  });
+
+  test('does not ask nft what it accepts before nft has refused something, nor when nft did not end', async () => {
+    const nft = new FakeNft();
+    const [rules] = firewall(nft);
+    const apply = nft.apply.bind(nft);
+    nft.apply = () => Promise.reject(new ExecError(['nft', '-f', '-'], 'timeout', ''));
+    await expect(rules.ensure()).rejects.toThrow('timeout');
+    nft.apply = apply;
+    expect(await rules.ensure()).toBe(true);
+    expect(nft.asked).toBe(0);
+    expect(nft.scripts.join('')).toContain('fully-random');
   });
 
   describe('without a change in nftables', () => {

@@ -2,6 +2,7 @@
 // Differs from flannel: rules are checked again (D25), only enabled families are changed (#1906), and nothing that is correct is flushed
 // (#2237).
 
+import { ExecError } from '../../lib/exec-node.ts';
 import type { Family } from '../../lib/ip.ts';
 import { type BaseChain, listBaseChains } from '../../lib/netfilter/base-chains.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
@@ -36,6 +37,9 @@ interface WrongTable {
   readonly leftover: string | undefined;
 }
 
+/** The name of what a guard that sees MACs needs, among the families' names. */
+const MACS = 'macs';
+
 /** The tables of every enabled family. */
 export class NftablesFirewall implements Firewall {
   readonly #nft: Nft;
@@ -44,7 +48,11 @@ export class NftablesFirewall implements Firewall {
   readonly #drift: DriftNotes | undefined;
   /** Families whose table has been right since the start. */
   readonly #seenRight = new Set<string>();
-  #tables: readonly Table[] | undefined;
+  #tables: readonly Table[];
+  /** What kernel and nft lack, by name; undefined as long as they have refused nothing. */
+  #lacking: ReadonlySet<string> | undefined;
+  /** Whether nothing has been written and checked yet. */
+  #isFirst = true;
   /** How this nft lists a table that we wrote, where it spells it differently. */
   readonly #asListed = new Map<string, string>();
   readonly #why: string;
@@ -71,24 +79,23 @@ export class NftablesFirewall implements Firewall {
       [...families, ...(options.tunnel === undefined ? [] : [options.tunnel])].map(({ vni }) => tableName(vni)),
       chains,
     );
+    this.#tables = this.#wantedTables();
   }
 
   /** Makes the tables right; resolves to whether it changed anything. Rejects with ExecError. */
   async ensure(): Promise<boolean> {
-    const first = this.#tables === undefined;
-    this.#tables ??= await this.#wantedTables();
+    const first = this.#isFirst;
     const isUnchanged = this.#rightIn !== undefined && this.#rightIn === this.#generation();
-    let changed = !isUnchanged && (await this.#ensureTables(this.#tables, first));
+    let changed = !isUnchanged && (await this.#ensureTables(first));
     if (await this.#tunnel?.ensureElements()) changed = true;
     if (first && (await this.#removeIdleLeftovers(this.#tables))) changed = true;
+    this.#isFirst = false;
     if (await this.#refusal.ensure()) changed = true;
     return changed;
   }
 
   status(): FirewallStatus {
-    const tables = (this.#tables ?? []).filter(
-      ({ family, chains }) => chains.length > 0 && this.#seenRight.has(family),
-    );
+    const tables = this.#tables.filter(({ family, chains }) => chains.length > 0 && this.#seenRight.has(family));
     const places = tables.map(({ family, name }) => `table ${family} ${name}`);
     const guard = this.#tunnel?.report();
     return {
@@ -115,30 +122,40 @@ export class NftablesFirewall implements Firewall {
     return isOfInterest(event, this.#interest) && this.#tunnel?.isOwn(event) !== true;
   }
 
-  async #wantedTables(): Promise<Table[]> {
+  /** The tables, without what kernel and nft lack. */
+  #wantedTables(): Table[] {
+    const { families, fullyRandom } = this.#options;
+    const has = (name: string): boolean => this.#lacking?.has(name) !== true;
+    const tables = families.map((config) =>
+      firewallTable({ ...config, fullyRandom: fullyRandom && has(nftFamily(config.family)) }),
+    );
+    return [...tables, ...(this.#tunnel?.tables(has(MACS)) ?? [])];
+  }
+
+  /**
+   * Call when nft refused the tables: finds out what it or the kernel lacks, and leaves that out of the tables from then on. Resolves to
+   * whether there was anything. It is not asked before, because each call of nft takes milliseconds, and current ones lack nothing.
+   */
+  async #leaveOutLacking(): Promise<boolean> {
+    if (this.#lacking !== undefined) return false;
+    this.#lacking = await this.#findLacking();
+    for (const { family } of this.#options.families) {
+      if (!this.#lacking.has(nftFamily(family))) continue;
+      this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, plain masquerade is used');
+    }
+    this.#tables = this.#wantedTables();
+    return this.#lacking.size > 0;
+  }
+
+  async #findLacking(): Promise<ReadonlySet<string>> {
     const { families, fullyRandom } = this.#options;
     const random = families.filter(({ masquerade }) => fullyRandom && masquerade).map(({ family }) => family);
     const probes = new Map<string, string>(random.map((family) => [nftFamily(family), randomProbe(family)]));
     const macs = this.#tunnel?.probe;
-    if (macs !== undefined) probes.set('macs', macs);
-    const accepted = await this.#accepted(probes);
-    for (const family of random) {
-      if (accepted.has(nftFamily(family))) continue;
-      this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, plain masquerade is used');
-    }
-    const tables = families.map((config) =>
-      firewallTable({ ...config, fullyRandom: accepted.has(nftFamily(config.family)) }),
-    );
-    return [...tables, ...(this.#tunnel?.tables(accepted.has('macs')) ?? [])];
-  }
-
-  /** The names of the scripts that kernel and nft would accept. All are tried at once, and one by one only if that is refused. */
-  async #accepted(probes: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> {
-    if (probes.size === 0 || (await this.#nft.accepts([...probes.values()].join('')))) return new Set(probes.keys());
-    const accepted = new Set<string>();
-    if (probes.size === 1) return accepted;
-    for (const [name, script] of probes) if (await this.#nft.accepts(script)) accepted.add(name);
-    return accepted;
+    if (macs !== undefined) probes.set(MACS, macs);
+    const lacking = new Set<string>();
+    for (const [name, script] of probes) if (!(await this.#nft.accepts(script))) lacking.add(name);
+    return lacking;
   }
 
   /** Removes flannel's table of a disabled family: flannel makes the tables of both. */
@@ -158,16 +175,16 @@ export class NftablesFirewall implements Firewall {
   }
 
   /** Lists the tables, writes those that are not right, and then lists them again. */
-  async #ensureTables(tables: readonly Table[], takeOver: boolean): Promise<boolean> {
+  async #ensureTables(takeOver: boolean): Promise<boolean> {
     // The number is read before the tables, so that a change during the listing is noticed the next time.
     let generation = this.#generation();
-    let wrong = await this.#findWrong(tables, takeOver);
+    let wrong = await this.#findWrong(this.#tables, takeOver);
     const changed = wrong.length > 0;
     if (changed) {
       const fresh = new Set(wrong.map(({ table }) => table.family).filter((family) => !this.#seenRight.has(family)));
-      await this.#write(wrong);
+      await this.#write(wrong, takeOver);
       generation = this.#generation();
-      wrong = await this.#findWrong(tables, false, fresh);
+      wrong = await this.#findWrong(this.#tables, false, fresh);
     }
     this.#rightIn = wrong.length === 0 ? generation : undefined;
     return changed;
@@ -193,11 +210,19 @@ export class NftablesFirewall implements Firewall {
     return wrong;
   }
 
-  /** Writes all in one transaction. If that is refused, each has its own, so that an error names the one that cannot be written. */
-  async #write(wrong: readonly WrongTable[]): Promise<void> {
+  /**
+   * Writes all in one transaction. If that is refused, what kernel and nft lack is left out. If they lack nothing, each table has its own
+   * transaction, so that an error names the one that cannot be written.
+   */
+  async #write(wrong: readonly WrongTable[], takeOver: boolean): Promise<void> {
+    if (wrong.length === 0) return;
     try {
       await this.#apply(wrong);
     } catch (error) {
+      if (isRefusal(error) && (await this.#leaveOutLacking())) {
+        await this.#write(await this.#findWrong(this.#tables, takeOver), takeOver);
+        return;
+      }
       if (wrong.length === 1) throw error;
       for (const one of wrong) await this.#apply([one]);
     }
@@ -236,6 +261,11 @@ export class NftablesFirewall implements Firewall {
     const netlink = this.#options.tunnel?.netfilter.netlink;
     return netlink && generationOf(netlink);
   }
+}
+
+/** Whether nft itself refused; it may also be missing, or not have ended in time, and then says nothing about the script. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ExecError && error.code.startsWith('exit ');
 }
 
 /** A script with what a random masquerade needs, for nft to check. */
