@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import { connect, isIPv6 } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { BIG_BYTES, type Check, type CheckAnswer, POD_PORT } from './checks.ts';
 
 const TRIES = 3;
@@ -39,7 +40,10 @@ async function checkAll(checks: readonly Check[]): Promise<CheckAnswer[]> {
 
 async function checkOne(check: Check): Promise<CheckAnswer> {
   let failure = '';
+  const startedAt = performance.now();
   for (let tried = 0; tried < TRIES; tried++) {
+    // A refusal comes at once, and kube-proxy may need some seconds to learn of a new Service. So the next try waits.
+    if (tried > 0) await pause(Math.max(0, startedAt + tried * TRY_MS - performance.now()));
     try {
       await attempt(check);
       return { key: check.key };

@@ -58,8 +58,8 @@ test('1000 nodes are asked 32 at a time, and who does not answer is named', { ti
   const silent = nodes.flatMap(({ node, problem }) => (problem === undefined ? [] : [`${node}: ${problem}`]));
   expect(silent).toEqual([
     'far-7: flanneld status: status: the agent is not running',
-    'far-13: kube: exec pod weft/weft-far-13: timeout (no answer within 15 s)',
-    'far-500: kube: exec pod weft/weft-far-500: timeout (no answer within 15 s)',
+    'far-13: kube: exec pod weft/weft-far-13: timeout (no answer came within 15 s)',
+    'far-500: kube: exec pod weft/weft-far-500: timeout (no answer came within 15 s)',
   ]);
   expect(exitCode).toBe(1);
   expect(most).toBeLessThanOrEqual(32);

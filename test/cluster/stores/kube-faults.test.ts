@@ -60,7 +60,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
     scene.proxy.heal();
     const { leases } = await scene.seeP(8);
     expect([...leases.keys()].sort()).toEqual([scene.ownKey, scene.p].sort());
-    expect(scene.site.logged.join('\n')).toMatch(/listing again .*410 Expired/);
+    expect(scene.site.logged.join('\n')).toMatch(/will list them again .*410 Expired/);
   });
 
   test('cannot be reached for a while: annotations that were removed meanwhile are put back', async () => {
