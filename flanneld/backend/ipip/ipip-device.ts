@@ -76,7 +76,7 @@ function replaceDevice(
     netlink.run(remove);
     onChange(remove, reason);
   }
-  const request = addIpip({ name: IPIP_DEVICE, mtu: spec.mtu, up: true }, spec.local);
+  const request = addIpip({ name: IPIP_DEVICE, mtu: spec.mtu, txQueueLength: 0, up: true }, spec.local);
   try {
     netlink.run(request);
   } catch (error) {
