@@ -37,6 +37,8 @@ async function unshape(node: LabNode): Promise<void> {
   await node.exec(['tc', 'qdisc', 'del', 'dev', UNDERLAY_DEVICE, 'root']);
 }
 
+const ask = async (node: LabNode): Promise<{ status: number; body: string }> =>
+  await node.agent.http('/readyz?verbose');
 const noAnswer = (error: Error): { status: number; body: string } => ({ status: 0, body: error.message });
 
 /** Asks continuously whether the node is ready. The returned function stops this and returns every answer except "yes". */
@@ -45,7 +47,8 @@ function watchReadiness(nodes: readonly LabNode[]): () => Promise<string[]> {
   let isOver = false;
   const watch = async (node: LabNode): Promise<void> => {
     while (!isOver) {
-      const { status, body } = await node.agent.http('/readyz?verbose').catch(noAnswer);
+      // `fetch` gives a connection ten seconds, which a busy emulated processor may not keep. That says nothing, so it is asked again.
+      const { status, body } = await ask(node).catch(() => ask(node).catch(noAnswer));
       if (status !== 200) others.push(`${node.name}: ${body}`);
       await sleep(ASK_MS);
     }

@@ -6,7 +6,7 @@ import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteRoute, listRoutes, type Route } from '../../../lib/rtnetlink/route.ts';
-import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
+import { type Device, WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import type { OnDeviceChange } from '../backend.ts';
 import { isVxlanDevice } from '../vxlan/vxlan-device.ts';
 import { movedRoutes, removeMovedRoute } from './moved-route.ts';
@@ -30,10 +30,11 @@ export function removeMovedRoutes(netlink: Netlink, network: IpPrefix, onChange:
 }
 
 /**
- * Removes the routes inside the network by vxlan devices, then those of a move. In this order packets to nodes that have moved never go by
- * vxlan again. Throws NetlinkError.
+ * Removes the routes inside the network that do not lead into `own`, the device of the present backend: those by vxlan devices and all
+ * others of ours, such as ipip's; then those of a move. They are more specific than the route into `own`. In this order packets to nodes
+ * that have moved never go by vxlan again. Throws NetlinkError.
  */
-export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange: OnDeviceChange): void {
+export function removeFormerRoutes(netlink: Netlink, network: IpPrefix, own: Device, onChange: OnDeviceChange): void {
   const devices = new Map(
     listLinks(netlink)
       .filter(isVxlanDevice)
@@ -41,11 +42,13 @@ export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange:
   );
   const routes = listRoutes(netlink, { family: network.ip.family, table: RT_TABLE_MAIN });
   for (const route of routes) {
-    const dev = route.oif === undefined ? undefined : devices.get(route.oif);
-    if (dev === undefined || route.protocol === RTPROT_KERNEL || !containsPrefix(network, route.destination)) continue;
+    const { type, oif, protocol, destination } = route;
+    if (type !== RTN_UNICAST || oif === own.index || protocol === RTPROT_KERNEL) continue;
+    const dev = oif === undefined ? undefined : devices.get(oif);
+    if ((dev === undefined && protocol !== WEFT_PROTOCOL) || !containsPrefix(network, destination)) continue;
     const request = deleteRoute(whichOf(route), dev);
     netlink.run(request);
-    onChange('route', request, 'of the former backend vxlan');
+    onChange('route', request, `of the former backend${dev === undefined ? '' : ' vxlan'}`);
   }
   removeMovedRoutes(netlink, network, onChange);
 }

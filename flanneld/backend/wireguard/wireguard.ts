@@ -16,7 +16,7 @@ import type {
   OverlaySpec,
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
-import { onceOnly, removeVxlanRoutes } from '../moving/former-routes.ts';
+import { onceOnly, removeFormerRoutes } from '../moving/former-routes.ts';
 import { ensureNetworkRoute } from '../network-route.ts';
 import { tooLargeMtu } from '../tunnel-mtu.ts';
 import {
@@ -96,8 +96,8 @@ function wireguardOverlay(
   const control = new WireguardControl(sys);
   const keeper = new WireguardDeviceKeeper(netlink, control, () => clock.now());
   const kind = wireguardPeerKind(control);
-  const leaveVxlan = onceOnly((onChange: OnDeviceChange) => {
-    for (const { network } of families) removeVxlanRoutes(netlink, network, onChange);
+  const leaveFormer = onceOnly(({ device, onChange }: { device: Device; onChange: OnDeviceChange }) => {
+    for (const { network } of families) removeFormerRoutes(netlink, network, device, onChange);
   });
   const { presharedKey, keepaliveSec, mode } = conf;
   const ports = { 4: conf.listenPort, 6: mode === 'separate' ? conf.listenPortV6 : conf.listenPort };
@@ -111,7 +111,7 @@ function wireguardOverlay(
     ensureDevice(_, mtu, onChange) {
       const device = keeper.ensure({ name, mtu, listenPort, keys }, (request, was) => onChange('link', request, was));
       for (const one of families) ensureFamily(one, device, netlink, onChange);
-      leaveVxlan(onChange);
+      leaveFormer({ device, onChange });
       return device;
     },
     kinds: [kind],
