@@ -81,6 +81,7 @@ function collectAndCompact(): void {
   setFlagsFromString('--no-expose-gc');
   if (typeof collect !== 'function') return;
   // Without compaction the few objects that stay keep every memory page on which one of them lies.
+  // In V8 13 the collection is also what starts the engine's own ones, which give the pages back that it has kept for later.
   setFlagsFromString('--compact-on-every-full-gc');
   collect();
   setFlagsFromString('--no-compact-on-every-full-gc');
