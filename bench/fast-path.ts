@@ -49,7 +49,7 @@ const MEASURES: readonly Measure[] = [
   { key: 'stream', name: 'TCP, one stream', mode: 'stream', where: 'remote', ends: 'two' },
   { key: 'tcp-any', name: 'TCP exchanges, unpinned', mode: 'tcp', where: 'remote', ends: 'any' },
   { key: 'udp-any', name: 'UDP exchanges, unpinned', mode: 'udp', where: 'remote', ends: 'any' },
-  { key: 'first', name: 'first exchange', mode: 'first', where: 'first', ends: 'any' },
+  { key: 'first', name: 'first exchange', mode: 'first', where: 'first', ends: 'one' },
   { key: 'local-tcp', name: 'on one node, TCP exchanges', mode: 'tcp', where: 'local', ends: 'one' },
   { key: 'local-udp', name: 'on one node, UDP exchanges', mode: 'udp', where: 'local', ends: 'one' },
   { key: 'local-stream', name: 'on one node, TCP, one stream', mode: 'stream', where: 'local', ends: 'two' },
