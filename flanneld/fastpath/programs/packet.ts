@@ -11,6 +11,7 @@
 import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
+import { ENODEV, ENOENT } from '../../../lib/sys/errno.ts';
 import { sumHeader } from './checksum.ts';
 import { slowOfPeer } from './layout.ts';
 import { type PeerReason, peerReasons, type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
@@ -24,8 +25,6 @@ export const IPPROTO_UDP = 17;
 export const PORTS_BYTES = 4;
 /** The byte of a TCP header whose upper half is its length in words. */
 const TCP_LENGTH_AT = 12;
-const ENOENT = 2;
-const ENODEV = 19;
 
 /** What programs keep at which offset of the stack; `encapsulate.ts` and `from-underlay.ts` keep more below. */
 export const stack = {
