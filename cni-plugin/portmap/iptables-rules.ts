@@ -97,8 +97,14 @@ function portGroups(mappings: readonly Mapping[]): PortGroup[] {
   return groups;
 }
 
-/** The shared rules, each with its chain; the last two only if we set the mark ourselves. */
-export function sharedRules(config: PortmapConfig): { readonly chain: string; readonly rule: string }[] {
+/** A rule that all mappings share, in the form of iptables-save without `-A CHAIN`. */
+export interface SharedRule {
+  readonly chain: string;
+  readonly rule: string;
+}
+
+/** The shared rules; the last three only if we set the mark ourselves. */
+export function sharedRules(config: PortmapConfig): SharedRule[] {
   const local = `-m addrtype --dst-type LOCAL -j ${DNAT_CHAIN}`;
   const entries = [
     { chain: 'PREROUTING', rule: local },

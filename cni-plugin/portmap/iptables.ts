@@ -16,9 +16,11 @@ import {
   entryRules,
   MASQ_CHAIN,
   SETMARK_CHAIN,
+  type SharedRule,
   sharedRules,
 } from './iptables-rules.ts';
 import { mappingsOf, type PortmapConfig } from './portmap-config.ts';
+import { withSharedRulesLock } from './shared-rules-lock.ts';
 
 /** The iptables executable: the one that the node calls by that name, or one of its two implementations. */
 export type Variant = '' | '-nft' | '-legacy';
@@ -63,17 +65,19 @@ function restoreNat(
 }
 
 /**
- * Reads, then writes, and repeats both when the table was changed in between. `statements` computes the change from the lines that were
- * read.
+ * Reads, then writes, and repeats both when the write was refused because the table was changed in between. `statements` computes the
+ * change from the lines that were read; `first` are these lines where the caller has them already.
  */
 function change(
   invocation: Invocation,
   family: Family,
   variant: Variant,
   statements: (saved: readonly string[]) => string[],
+  first?: readonly string[],
 ): void {
   for (let attempt = 1; ; attempt++) {
-    const lines = statements(saveNat(invocation, family, variant));
+    const saved = attempt === 1 && first !== undefined ? first : saveNat(invocation, family, variant);
+    const lines = statements(saved);
     if (lines.length === 0) return;
     const problem = restoreNat(invocation, family, variant, lines);
     if (problem === undefined) return;
@@ -90,8 +94,17 @@ export function addIptables(invocation: Invocation, config: PortmapConfig, conta
   for (const container of containers) {
     const { family } = container.ip;
     if (mappingsOf(config, family).length === 0) continue;
-    change(invocation, family, '', (saved) => addStatements(invocation, config, container, saved));
+    const statements = (saved: readonly string[]) => addStatements(invocation, config, container, saved);
+    const saved = saveNat(invocation, family);
+    if (missingRules(config, saved).length === 0) change(invocation, family, '', statements, saved);
+    // iptables-restore of nftables begins again by itself when the table has changed meanwhile, and then takes a chain that exists by now
+    // for the one that `-N` should make: only the lock keeps the shared rules from being added twice.
+    else withSharedRulesLock(invocation, () => change(invocation, family, '', statements));
   }
+}
+
+function missingRules(config: PortmapConfig, saved: readonly string[]): SharedRule[] {
+  return sharedRules(config).filter(({ chain, rule }) => !saved.includes(`-A ${chain} ${rule}`));
 }
 
 function addStatements(
@@ -105,11 +118,10 @@ function addStatements(
   const ours = sharedRules(config);
   for (const name of [DNAT_CHAIN, SETMARK_CHAIN, MASQ_CHAIN]) {
     const needed = name === DNAT_CHAIN || ours.some((one) => one.chain === name);
-    // -N fails if another plugin has made the chain meanwhile; declaring it would empty that chain.
+    // Not declared by `:name`, which would empty a chain that another plugin has made meanwhile.
     if (needed && !hasChainLine(saved, name)) lines.push(`-N ${name}`);
   }
-  for (const { chain: name, rule } of ours) {
-    if (saved.includes(`-A ${name} ${rule}`)) continue;
+  for (const { chain: name, rule } of missingRules(config, saved)) {
     // This rule comes first, because the rules of bridge and ptp would match the packet earlier.
     lines.push(name === 'POSTROUTING' ? `-I ${name} 1 ${rule}` : `-A ${name} ${rule}`);
   }

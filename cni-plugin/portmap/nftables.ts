@@ -9,8 +9,6 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
 import { sleepMs } from '../../lib/sys/clock.ts';
 import { EEXIST, ENOENT } from '../../lib/sys/errno.ts';
-import { withLock } from '../../lib/sys/file.ts';
-import { SysError } from '../../lib/sys/sys-error.ts';
 import { applyNft, findNft } from '../nft.ts';
 import { failure } from '../protocol/error.ts';
 import type { Invocation } from '../protocol/plugin.ts';
@@ -21,9 +19,8 @@ import { otherMarkChains, removeLostChains } from './lost-chains.ts';
 import { ownPlaces } from './own-places.ts';
 import { ownComment, ownerIn, ownerOf } from './owner.ts';
 import type { PortmapConfig } from './portmap-config.ts';
+import { withSharedRulesLock } from './shared-rules-lock.ts';
 
-/** Locked while the shared rules are made, because nft has no statement that adds a rule unless it exists. */
-const LAYOUT_LOCK = '/run/weft-portmap.lock';
 const ATTEMPTS = 25;
 const ATTACHMENTS_REF = { table: TABLE, set: ATTACHMENTS };
 
@@ -72,7 +69,7 @@ export function addNftables(invocation: Invocation, config: PortmapConfig, conta
 function ensureLayout(invocation: Invocation, netlink: Netlink, needs: readonly Need[]): string[] {
   const present = listRules(netlink, TABLE);
   if (missingRules(needs, present).length === 0) return [];
-  locked(invocation, () => makeLayout(invocation, netlink, needs));
+  withSharedRulesLock(invocation, () => makeLayout(invocation, netlink, needs));
   return otherMarkChains(needs, present);
 }
 
@@ -81,20 +78,6 @@ function makeLayout(invocation: Invocation, netlink: Netlink, needs: readonly Ne
   const nft = findNft(invocation);
   if (nft === undefined) throw failure('nft is not installed');
   applyNft(invocation, nft, layoutStatements(needs, listRules(netlink, TABLE)));
-}
-
-/** Makes the shared rules under the lock, or without it where it cannot be taken: rules that exist twice do no harm. */
-function locked(invocation: Invocation, body: () => void): void {
-  let begun = false;
-  try {
-    withLock(invocation.sys, LAYOUT_LOCK, 0o600, () => {
-      begun = true;
-      body();
-    });
-  } catch (thrown) {
-    if (begun || !(thrown instanceof SysError)) throw thrown;
-    body();
-  }
 }
 
 /** Returns whether anything was deleted. */
