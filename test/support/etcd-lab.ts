@@ -30,8 +30,9 @@ export async function startEtcdLab(netConf: object): Promise<EtcdLab> {
     if (url === undefined) throw new Error('etcd has no endpoint');
     const site = await makeEtcdSite(etcd, netConf);
     const lab = await startLab({ nodes: 2, agent: { start: false, file: LAUNCHER, readyTimeoutMs: READY_MS } });
-    for (const node of lab.nodes) endings.push(await startRelay(node.pid, url));
     endings.push(() => lab.down());
+    // These end before the lab: a relay's process holds its node's network, and the lab waits until that is gone.
+    for (const node of lab.nodes) endings.push(await startRelay(node.pid, url));
     const store = [`--etcd-endpoints=${url.origin}`, `--etcd-prefix=${site.prefix}`];
     const flags = [
       ...store,
