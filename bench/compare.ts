@@ -1,6 +1,6 @@
 // Compares two runs: which figures changed by more than noise, and by more than the machine itself changed.
 
-import { isDisturbed } from './load.ts';
+import { isDisturbed } from './disturbance.ts';
 import { samplesOfFigure } from './result.ts';
 import type { MeasuredPart, RunResult } from './run-result.ts';
 import { FEWEST_ROUNDS, median, type Ratio, ratioOfSeparateMedians } from './stats.ts';

@@ -13,7 +13,7 @@ import { isInside, measureInside } from './inside.ts';
 import type { BenchOptions } from './options.ts';
 import { type AgentFigures, measureAgent } from './peers/agent.ts';
 import { makeUnderlay } from './peers/overlay.ts';
-import { countChanges, measurePeers, type PeerRounds, type PeerSamples } from './peers/rounds.ts';
+import { countChanges, measurePeers, type PeerRounds, type PeerSamples } from './peers/programming-rounds.ts';
 import type { Progress } from './progress.ts';
 import type { Figure, Part, PartResult, Table, ValueLimit } from './result.ts';
 import { makeScratch } from './scratch.ts';

@@ -5,9 +5,9 @@
 import { startLab } from '../test/lab/lab.ts';
 import { LAUNCHER } from '../test/lab/support/launcher-script.ts';
 import type { BenchOptions } from './options.ts';
-import { describeProbes } from './probes/report.ts';
-import { type Lane, measureHalf, type Outcome, type Plan, type Window } from './probes/rounds.ts';
-import { prepareCrowd, probesNetConf, publishPeers, startCrowd } from './probes/setting.ts';
+import { prepareCrowd, probesNetConf, publishPeers, startCrowd } from './probes/probed-lab.ts';
+import { describeProbes } from './probes/probes-figures.ts';
+import { type Lane, measureHalf, type Outcome, type Plan, type Window } from './probes/side-by-side.ts';
 import type { Progress } from './progress.ts';
 import type { Part, PartResult } from './result.ts';
 

@@ -1,7 +1,7 @@
 // Makes the README's table, between two marks, from a result that is kept in the repository, so that no figure is typed by hand.
 
+import { isDisturbed } from './disturbance.ts';
 import { headlineMarkdown } from './headline.ts';
-import { isDisturbed } from './load.ts';
 import type { RunResult } from './run-result.ts';
 import { verdictsOf } from './terminal.ts';
 

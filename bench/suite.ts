@@ -1,6 +1,6 @@
 // Runs the parts one after the other, shows progress, handles a part that fails, and measures what other programs did meanwhile.
 
-import { describeLoad, othersLoad, readTimes } from './load.ts';
+import { describeLoad, othersLoad, readTimes } from './disturbance.ts';
 import type { BenchOptions } from './options.ts';
 import { progressLine } from './progress.ts';
 import type { Part, PartResult } from './result.ts';

@@ -31,7 +31,7 @@ import { createLogger } from './health/log.ts';
 import { stderrSink } from './health/log-sink.ts';
 import { fetchStatus, TIMEOUT_MS } from './health/status/client.ts';
 import { rotateKey } from './health/status/rotate-key.ts';
-import { statusText } from './health/status/text.ts';
+import { statusText } from './health/status/status-text.ts';
 import { cleanUp } from './pods/cleanup/cleanup.ts';
 import { expectNoAgent, makeWay } from './pods/cleanup/live-agent.ts';
 import { gcCommand } from './pods/gc/gc-command.ts';

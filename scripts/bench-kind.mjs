@@ -41,7 +41,7 @@ function run(program, ...args) {
   if (status !== 0) throw new Error(`${program} ${args.slice(0, 2).join(' ')}: ${error?.message ?? `exit ${status}`}`);
 }
 
-const npm = (...args) => run(process.execPath, 'scripts/run.mjs', ...args);
+const npm = (...args) => run(process.execPath, 'scripts/npm-script.mjs', ...args);
 
 /** Measures one fresh cluster whose network `install` makes, and deletes it whatever happens. */
 function measureFresh(out, options, install) {

@@ -1,4 +1,4 @@
-// What the npm scripts do and which arguments they accept. run.mjs prints this for `npm run NAME -- --help` and refuses options that are
+// What the npm scripts do and which arguments they accept. npm-script.mjs prints this for `npm run NAME -- --help` and refuses options that are
 // not here. Each entry has `does` (sentences); `options` (as for parseArgs of node:util, with `says` and, for an option with a value,
 // the `value`'s name and a `check`, which returns what was expected when it refuses the value); `words` (its other arguments);
 // `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SUITES, suiteRows } from './suites.mjs';
 
-const runner = join(dirname(fileURLToPath(import.meta.url)), 'run.mjs');
+const runner = join(dirname(fileURLToPath(import.meta.url)), 'npm-script.mjs');
 
 /** Calls `run` with the suite's entry and its arguments, and returns the exit code. Throws when there is no such suite. */
 export async function chooseSuite([name, ...argv], run) {

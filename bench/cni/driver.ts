@@ -7,8 +7,8 @@ import { readAll } from '../../lib/sys/file.ts';
 import { openHostSyscalls, type ProgramOutput } from '../../lib/sys/host.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { runBurst } from './burst.ts';
+import { enterNode, inspectAttachment, leftoverLinks, makeNodes } from './call-namespaces.ts';
 import { callPlugin } from './launch.ts';
-import { enterNode, inspectAttachment, leftoverLinks, makeNodes } from './nodes.ts';
 import type { Plan, PlanResult, Step, StepResult, Variant } from './plan.ts';
 
 const MAX_PLAN_BYTES = 4 * 1024 * 1024;

@@ -9,7 +9,14 @@ import { type CniBench, FLOOR, measuringPlan, slug, WEFT, weftVariant } from './
 import { pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
 import { flannelConfig, variantOf } from './setting.ts';
-import { callTable, type Execution, findExecutions, namedCalls, segmentFigures, segmentTable } from './where.ts';
+import {
+  callTable,
+  type Execution,
+  findExecutions,
+  namedCalls,
+  segmentFigures,
+  segmentTable,
+} from './system-call-times.ts';
 
 const RUNS = 60;
 const PAUSE_MS = 40;

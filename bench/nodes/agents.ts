@@ -4,9 +4,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
-import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -16,7 +16,7 @@ import type { LabNode } from '../../test/lab/lab-node.ts';
 import { waitUntil } from '../../test/lab/processes.ts';
 import { HEALTH_FLAGS, writeLauncher } from '../../test/lab/support/launcher-script.ts';
 import { startRelay } from '../../test/support/netns-relay.ts';
-import type { NodesCluster } from './cluster.ts';
+import type { NodesCluster } from './api-server.ts';
 
 const DEVICE = 'flannel.1';
 const PROGRAM_LIMIT_MS = 180_000;

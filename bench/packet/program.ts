@@ -5,8 +5,8 @@
 import { setTimeout as sleep, setImmediate as yieldToEvents } from 'node:timers/promises';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { watchEvents } from '../../lib/netlink/events-node.ts';
-import { IFF_UP, RTNLGRP_LINK } from '../../lib/rtnetlink/constants.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
+import { IFF_UP, RTNLGRP_LINK } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { POLLIN, pollFds } from '../../lib/sys/socket.ts';
 import type { Arrival, EndLine, EndSpec, SendResult, SendSpec } from './end-spec.ts';

@@ -12,10 +12,10 @@ import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { parseIp } from '../../lib/ip.ts';
 import { macFromBytes } from '../../lib/mac.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import { NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type LoopGap, loopGapProgram } from './loop-gap.ts';
 import { leaseOf, netConf, removeDevice, UNDERLAY } from './overlay.ts';
 

@@ -5,9 +5,9 @@ import { contains, formatIp, formatPrefix, type Ip, networkOf, samePrefix } from
 import { field, isJsonObject } from '../../lib/json.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
 import { type Address, listAddresses } from '../../lib/rtnetlink/address.ts';
-import { IFF_PROMISC, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import { listRoutes, type Route } from '../../lib/rtnetlink/route.ts';
+import { IFF_PROMISC, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import { checkIpam } from '../ipam.ts';
 import { failure } from '../protocol/error.ts';

@@ -9,8 +9,8 @@ import { NETLINK_ROUTE, NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../../lib/
 import { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { MessageWriter } from '../../lib/netlink/writer.ts';
-import { AF_UNSPEC, RTM_DELLINK, RTNLGRP_LINK } from '../../lib/rtnetlink/constants.ts';
 import { deleteLink, getLink, type LinkRef } from '../../lib/rtnetlink/link.ts';
+import { AF_UNSPEC, RTM_DELLINK, RTNLGRP_LINK } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Slot } from '../../lib/sys/arena.ts';
 import { monotonicMs } from '../../lib/sys/clock.ts';
 import { EAGAIN, ENODEV } from '../../lib/sys/errno.ts';

@@ -6,9 +6,15 @@ import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
 import { NLM_F_CREATE } from '../../lib/netlink/constants.ts';
 import type { NetlinkError, NetlinkRequest } from '../../lib/netlink/request.ts';
 import { addAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
-import { AF_INET, IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_TENTATIVE, RTM_NEWLINK } from '../../lib/rtnetlink/constants.ts';
 import { setLink, writeIfinfomsg } from '../../lib/rtnetlink/link.ts';
 import { addRoute, type RouteSpec } from '../../lib/rtnetlink/route.ts';
+import {
+  AF_INET,
+  IFA_F_DADFAILED,
+  IFA_F_NODAD,
+  IFA_F_TENTATIVE,
+  RTM_NEWLINK,
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { sleepMs } from '../../lib/sys/clock.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';

@@ -1,7 +1,7 @@
 // Finds marking chains of subnets that the node no longer has. When the chain of another subnet is made, those to which no mapping
 // leads are removed.
 
-import type { Netfilter } from '../../lib/netfilter/connection.ts';
+import type { Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { deleteChain, type Rule } from '../../lib/netfilter/nftables.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
 import { EBUSY, ENOENT } from '../../lib/sys/errno.ts';

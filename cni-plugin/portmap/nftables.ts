@@ -2,8 +2,8 @@
 // when the rules that all attachments share are missing.
 
 import type { IpPrefix } from '../../lib/ip.ts';
-import { closeSoon, isOutdated, type Netfilter, openNetfilter } from '../../lib/netfilter/connection.ts';
 import { addElement, deleteElement, getElement, type SetElement } from '../../lib/netfilter/elements.ts';
+import { closeSoon, isOutdated, type Netfilter, openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { listRules, readGeneration } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';

@@ -3,7 +3,7 @@
 
 import { errorText } from '../../lib/errors.ts';
 import type { IpPrefix } from '../../lib/ip.ts';
-import { type Netfilter, openNetfilter } from '../../lib/netfilter/connection.ts';
+import { type Netfilter, openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { hasNftables } from '../../lib/netfilter/nftables.ts';
 import { SysError } from '../../lib/sys/sys-error.ts';
 import { findNft } from '../nft.ts';

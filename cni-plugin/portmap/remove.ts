@@ -1,8 +1,8 @@
 // Removes an attachment's mappings, and what the Go plugin's nftables backend has left of it. Asks the kernel for single things by name and
 // key: if there are none, nothing is listed, and nothing is ever executed.
 
-import { closeSoon, type Netfilter } from '../../lib/netfilter/connection.ts';
 import { getElement, listElements } from '../../lib/netfilter/elements.ts';
+import { closeSoon, type Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { deleteRule, hasTable, listRules, readGeneration, type Table } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';

@@ -2,9 +2,9 @@
 // (firewall/dead-ends.ts), and reports why a network gets none.
 
 import { contains, containsPrefix, type Ip } from '../../lib/ip.ts';
-import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { RTN_UNICAST } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import { WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';

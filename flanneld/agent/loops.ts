@@ -2,7 +2,7 @@
 // wake them. When both have succeeded once, the node forwards and the agent says so.
 
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
-import { openNetfilter } from '../../lib/netfilter/connection.ts';
+import { openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { NFNLGRP_NFTABLES, type RulesetEvent, readRulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NETLINK_NETFILTER } from '../../lib/netlink/constants.ts';

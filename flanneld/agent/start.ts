@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import { formatIp, parseIp } from '../../lib/ip.ts';
-import { openNetfilter } from '../../lib/netfilter/connection.ts';
+import { openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import { chooseBackend } from '../backend/registry.ts';

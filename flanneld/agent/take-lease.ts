@@ -15,9 +15,9 @@ import {
 import type { NetConf } from '../../lib/net-conf.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { listAddresses } from '../../lib/rtnetlink/address.ts';
-import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../lib/rtnetlink/link.ts';
 import { getRoute, listRoutes } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Backend, BackendTools, FamilyPlace } from '../backend/backend.ts';
 import { Overlay } from '../backend/overlay.ts';
 import type { InterfaceOptions } from '../cli/options.ts';

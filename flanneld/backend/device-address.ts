@@ -5,7 +5,7 @@ import { addressBits, contains, type Ip, type IpPrefix, isLinkLocal, sameIp } fr
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
 import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
-import { IFA_F_NODAD } from '../../lib/rtnetlink/constants.ts';
+import { IFA_F_NODAD } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { EADDRNOTAVAIL, EEXIST } from '../../lib/sys/errno.ts';
 import type { Device } from '../dataplane/objects/kind.ts';
 

@@ -2,8 +2,8 @@
 
 import { type IpPrefix, samePrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { addRoute, listRoutes, type RouteSpec } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Device, WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { OnDeviceChange } from './backend.ts';
 

@@ -6,8 +6,8 @@ import { breathe, type Clock } from '../../lib/clock-node.ts';
 import type { Ip } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
-import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
 import { getRoute } from '../../lib/rtnetlink/route.ts';
+import { RTN_UNICAST } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Device } from '../dataplane/objects/kind.ts';
 
 /** After this many route lookups other work gets its turn. */

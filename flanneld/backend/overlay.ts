@@ -4,10 +4,10 @@
 import { OpError } from '../../lib/errors.ts';
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import { formatIp, formatPrefix, isLinkLocal } from '../../lib/ip.ts';
-import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Device, type Place, WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { PlannedPeer } from '../dataplane/plan.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';

@@ -1,6 +1,7 @@
 // The kernel's events: each is decoded once and passed to all listeners for its kind.
 
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV4_ROUTE,
@@ -12,8 +13,7 @@ import {
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
   RTNLGRP_TC,
-} from '../../lib/rtnetlink/constants.ts';
-import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 
 /** The multicast groups of rtnetlink to subscribe to. */
 export const KERNEL_GROUPS: readonly number[] = [

@@ -7,13 +7,19 @@ import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
 import { addAddress, deleteAddress } from '../../lib/rtnetlink/address.ts';
-import { AF_INET, NDA_CACHEINFO, NTF_MASTER, RTM_GETNEIGH, RTM_NEWNEIGH } from '../../lib/rtnetlink/constants.ts';
 import { readEvent } from '../../lib/rtnetlink/event.ts';
 import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
 import { setLink } from '../../lib/rtnetlink/link.ts';
 import { deleteNeigh, replaceNeigh, writeNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { addRoute, replaceRoute } from '../../lib/rtnetlink/route.ts';
+import {
+  AF_INET,
+  NDA_CACHEINFO,
+  NTF_MASTER,
+  RTM_GETNEIGH,
+  RTM_NEWNEIGH,
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
 import { Mirror, nothingWanted, type Wants } from './mirror.ts';
 import { fdb } from './objects/fdb.ts';

@@ -12,9 +12,9 @@ import { nftProgram } from '../firewall/nft-program.ts';
 import type { Finding } from '../health/finding.ts';
 import type { Logger } from '../health/log.ts';
 import { causesOnly } from './causes.ts';
+import { findingsText } from './doctor-text.ts';
 import { finished } from './draft.ts';
 import { examineInTime } from './examination.ts';
-import { findingsText } from './text.ts';
 import { type AgentDetails, agentsInDetail } from './view/agent-facts.ts';
 import type { View } from './view/view.ts';
 

@@ -10,7 +10,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Attachments } from './attachments.ts';
 import { ClsactFilters } from './clsact-filters.ts';
 import { openPrograms, pinPrograms } from './pinned-programs.ts';
-import { allowFor } from './programs/heartbeat.ts';
+import { allowFor } from './programs/deadline.ts';
 import {
   type LoadedPrograms,
   loadPrograms,

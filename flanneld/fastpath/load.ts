@@ -3,8 +3,8 @@
 
 import { isBpffs } from '../../lib/bpf/pin.ts';
 import { OpError } from '../../lib/errors.ts';
-import { openNetfilter } from '../../lib/netfilter/connection.ts';
 import { listUdpConnections } from '../../lib/netfilter/conntrack.ts';
+import { openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';

@@ -4,12 +4,12 @@
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { type CachedResult, listCachedResults } from '../../lib/pods/cached-result.ts';
-import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
 import { type FdbEntry, listFdb } from '../../lib/rtnetlink/fdb.ts';
 import { type Link, listLinks } from '../../lib/rtnetlink/link.ts';
 import { listNeighs, type Neigh } from '../../lib/rtnetlink/neigh.ts';
 import { listQdiscs, type Qdisc } from '../../lib/rtnetlink/qdisc.ts';
 import { listRoutes, type Route } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 

@@ -1,6 +1,6 @@
 // Programs attached by tcx links, from Linux 6.6 on. A link is pinned where there is a bpffs; else it ends with the agent.
 
-import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
+import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/bpf-link.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { EINVAL } from '../../lib/sys/errno.ts';

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
 import type { CachedResult } from '../../lib/pods/cached-result.ts';
-import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Observed, Tunnel } from './observe.ts';
 import { wantedFastPath } from './wanted.ts';
 

@@ -4,13 +4,13 @@
 import { contains, formatIp, type Ip, networkOf, parseIp } from '../../lib/ip.ts';
 import { isUnicastMac, type Mac, MacError, parseMac } from '../../lib/mac.ts';
 import type { CachedResult } from '../../lib/pods/cached-result.ts';
-import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Qdisc } from '../../lib/rtnetlink/qdisc.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
+import { type Outer, outerAddresses, outerOf } from './encapsulation.ts';
 import type { WantedLink, WantedPeer, WantedPod } from './objects.ts';
 import type { Observed, Tunnel } from './observe.ts';
-import { type Outer, outerAddresses, outerOf } from './outer.ts';
 import type { ProgramSettings } from './programs/settings.ts';
 
 export interface NodeFacts {

@@ -2,7 +2,7 @@
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
-import type { Netfilter } from '../../lib/netfilter/connection.ts';
+import type { Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import type { FirewallOptions as FirewallFlags } from '../cli/options.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { formatPrefix, parsePrefix } from '../../lib/ip.ts';
-import { RTN_BLACKHOLE } from '../../lib/rtnetlink/constants.ts';
+import { RTN_BLACKHOLE } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { wantedDeadEnds } from './dead-ends.ts';
 
 const network = parsePrefix('10.244.0.0/16');

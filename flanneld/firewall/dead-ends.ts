@@ -6,8 +6,8 @@
 import { formatPrefix, type IpPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
-import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNREACHABLE } from '../../lib/rtnetlink/constants.ts';
 import { addRoute, deleteRoute, listRoutes, type Route, type RouteSpec } from '../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNREACHABLE } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { EEXIST, ESRCH } from '../../lib/sys/errno.ts';
 import { WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { NFTA_GEN_ID } from '../../lib/netfilter/constants.ts';
+import { NFTA_GEN_ID } from '../../lib/netfilter/nf-tables-constants.ts';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { EINVAL } from '../../lib/sys/errno.ts';
 import { FirewallLook } from './firewall-check.ts';

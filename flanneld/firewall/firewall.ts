@@ -1,6 +1,6 @@
 // The interface that both flavours of the agent's packet filter share.
 
-import type { Netfilter } from '../../lib/netfilter/connection.ts';
+import type { Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Check } from '../health/http-server.ts';
 import type { FirewallStatus, GuardMode } from '../health/status/report.ts';

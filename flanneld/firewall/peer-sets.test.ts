@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseIp } from '../../lib/ip.ts';
-import type { Netfilter } from '../../lib/netfilter/connection.ts';
-import { netfilterOver } from '../../lib/netfilter/connection.ts';
+import type { Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
+import { netfilterOver } from '../../lib/netfilter/netfilter-socket.ts';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
 import { EEXIST } from '../../lib/sys/errno.ts';

@@ -3,8 +3,8 @@
 
 import { type Family, formatIp, type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import type { JsonValue } from '../../lib/json.ts';
-import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import { addElement, deleteElement, listElements, type SetRef } from '../../lib/netfilter/elements.ts';
+import type { Netfilter } from '../../lib/netfilter/netfilter-socket.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { changesBetween } from '../../lib/versioned-map.ts';
 import { type Elements, elementLines } from './nft-table.ts';

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { errorText } from '../../lib/errors.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
-import { IFF_UP, RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
+import { IFF_UP, RTN_UNICAST } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { ipv6SubnetPool, subnetPool } from '../../lib/subnet-pool.ts';
 import { freePorts } from '../../test/support/background.ts';
 import { FakeKube } from '../../test/support/fake-kube.ts';

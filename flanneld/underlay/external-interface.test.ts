@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Family, Ip } from '../../lib/ip.ts';
 import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
 import type { Address } from '../../lib/rtnetlink/address.ts';
+import type { Route, RouteHop } from '../../lib/rtnetlink/route-message.ts';
 import {
   IFA_F_DADFAILED,
   IFA_F_DEPRECATED,
@@ -11,8 +12,7 @@ import {
   RTN_LOCAL,
   RTN_UNICAST,
   RTN_UNREACHABLE,
-} from '../../lib/rtnetlink/constants.ts';
-import type { Route, RouteHop } from '../../lib/rtnetlink/route-message.ts';
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { InterfaceOptions } from '../cli/options.ts';
 import type { ExternalInterface, Underlay } from './external-interface.ts';
 import { checkUnderlay, selectExternalInterface } from './external-interface.ts';

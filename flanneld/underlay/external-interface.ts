@@ -6,9 +6,9 @@ import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
 import { contains, formatIp, formatPrefix, parseIp, sameIp } from '../../lib/ip.ts';
 import { findPublicIpProblem } from '../../lib/public-ip.ts';
 import type { Address } from '../../lib/rtnetlink/address.ts';
-import { IFF_UP, RT_TABLE_MAIN, RTN_LOCAL, RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Route } from '../../lib/rtnetlink/route-message.ts';
+import { IFF_UP, RT_TABLE_MAIN, RTN_LOCAL, RTN_UNICAST } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { InterfaceOptions } from '../cli/options.ts';
 import { usableAddresses } from './usable-addresses.ts';
 

@@ -4,6 +4,9 @@ import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
 import { writeAddress } from '../../lib/rtnetlink/address.ts';
+import { readEvent } from '../../lib/rtnetlink/event.ts';
+import { writeIfinfomsg, writeLinkAttributes } from '../../lib/rtnetlink/link.ts';
+import { writeRoute } from '../../lib/rtnetlink/route-message.ts';
 import {
   IFA_F_DADFAILED,
   IFA_F_DEPRECATED,
@@ -19,10 +22,7 @@ import {
   RTM_NEWLINK,
   RTM_NEWNEIGH,
   RTM_NEWROUTE,
-} from '../../lib/rtnetlink/constants.ts';
-import { readEvent } from '../../lib/rtnetlink/event.ts';
-import { writeIfinfomsg, writeLinkAttributes } from '../../lib/rtnetlink/link.ts';
-import { writeRoute } from '../../lib/rtnetlink/route-message.ts';
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { ENODEV } from '../../lib/sys/errno.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';

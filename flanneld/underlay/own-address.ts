@@ -5,8 +5,8 @@ import { type Family, formatIp, type Ip, type IpPrefix, sameIp, samePrefix } fro
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
 import { findPublicIpProblem, publicIpExpected } from '../../lib/public-ip.ts';
-import { RTN_BROADCAST } from '../../lib/rtnetlink/constants.ts';
 import { getRoute } from '../../lib/rtnetlink/route.ts';
+import { RTN_BROADCAST } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Check } from '../health/http-server.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
 

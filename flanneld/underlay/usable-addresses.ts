@@ -3,7 +3,12 @@
 import type { Family } from '../../lib/ip.ts';
 import { isLinkLocal, isLoopback, isMulticast } from '../../lib/ip.ts';
 import type { Address } from '../../lib/rtnetlink/address.ts';
-import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_SECONDARY } from '../../lib/rtnetlink/constants.ts';
+import {
+  IFA_F_DADFAILED,
+  IFA_F_DEPRECATED,
+  IFA_F_PERMANENT,
+  IFA_F_SECONDARY,
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 
 /** For IPv6 the bit of IFA_F_SECONDARY means "temporary" (RFC 8981): such an address is gone in a day. */
 const IFA_F_TEMPORARY = IFA_F_SECONDARY;

@@ -2,7 +2,7 @@
 
 import { type Netlink, netlinkOver } from '../netlink/connection.ts';
 import { NETLINK_GENERIC } from '../netlink/constants.ts';
-import { openNetlinkSocket, type SocketOptions } from '../netlink/socket.ts';
+import { openNetlinkSocket, type SocketOptions } from '../netlink/netlink-socket.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { ENOENT } from '../sys/errno.ts';
 import type { Syscalls } from '../sys/syscalls.ts';

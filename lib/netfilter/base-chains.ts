@@ -28,7 +28,7 @@ import {
   NFTA_RULE_EXPRESSIONS,
   NFTA_RULE_TABLE,
   NFTA_VERDICT_CHAIN,
-} from './constants.ts';
+} from './nf-tables-constants.ts';
 import { ABSENT, NFGENMSG_BYTES } from './nftables.ts';
 
 export type ChainFamily = 'inet' | 'ip' | 'ip6' | 'arp' | 'bridge' | 'netdev';

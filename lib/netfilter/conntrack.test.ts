@@ -13,7 +13,7 @@ import {
   listUdpConnections,
   type Tuple,
 } from './conntrack.ts';
-import { IPCTNL_MSG_CT_GET } from './constants.ts';
+import { IPCTNL_MSG_CT_GET } from './nf-tables-constants.ts';
 
 const tuple = (
   source: string,

@@ -34,7 +34,7 @@ import {
   IPS_SEEN_REPLY,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
-} from './constants.ts';
+} from './nf-tables-constants.ts';
 import { NFGENMSG_BYTES } from './nftables.ts';
 
 const IPPROTO_UDP = 17;

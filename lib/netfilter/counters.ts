@@ -5,7 +5,8 @@ import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP } from '../netlink/constants.ts';
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { be32 } from './connection.ts';
+import { dumpElements, type SetRef } from './elements.ts';
+import { be32 } from './netfilter-socket.ts';
 import {
   NFT_MSG_GETOBJ,
   NFT_OBJECT_COUNTER,
@@ -20,8 +21,7 @@ import {
   NFTA_SET_ELEM_EXPIRATION,
   NFTA_SET_ELEM_EXPR,
   NFTA_SET_ELEM_KEY,
-} from './constants.ts';
-import { dumpElements, type SetRef } from './elements.ts';
+} from './nf-tables-constants.ts';
 import { ABSENT, NFGENMSG_BYTES, spellTable, type Table, writeNfgenmsg } from './nftables.ts';
 
 export interface CountedElement {

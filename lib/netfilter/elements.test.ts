@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { payloadHex } from '../../test/support/netlink-bytes.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { EINVAL, ENOENT, EPERM } from '../sys/errno.ts';
-import { NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM } from './constants.ts';
 import { addElement, deleteElement, getElement, listElements, type SetElement } from './elements.ts';
+import { NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM } from './nf-tables-constants.ts';
 
 const ref = { table: { family: 'inet', name: 'weft_portmap' }, set: 'dnat4' } as const;
 /** `tcp . 8080`, as nft 1.0.6 sends it. */

@@ -6,7 +6,7 @@ import { NLA_F_NESTED, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from '../netlink/c
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
-import { be32 } from './connection.ts';
+import { be32 } from './netfilter-socket.ts';
 import {
   NFT_JUMP,
   NFT_MSG_DELSETELEM,
@@ -24,7 +24,7 @@ import {
   NFTA_VERDICT_CHAIN,
   NFTA_VERDICT_CODE,
   NFTNL_UDATA_COMMENT,
-} from './constants.ts';
+} from './nf-tables-constants.ts';
 import { ABSENT, decodeComment, NFGENMSG_BYTES, spellTable, type Table, writeNfgenmsg } from './nftables.ts';
 
 /** An element of `set`. An element of a set has no data; that of a verdict map has a chain to which the rule jumps. */

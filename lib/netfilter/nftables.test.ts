@@ -2,7 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { payloadHex } from '../../test/support/netlink-bytes.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { EINVAL, ENOENT, EPERM } from '../sys/errno.ts';
-import { NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE, NFT_MSG_NEWRULE } from './constants.ts';
+import {
+  NFT_MSG_GETCHAIN,
+  NFT_MSG_GETGEN,
+  NFT_MSG_GETRULE,
+  NFT_MSG_GETTABLE,
+  NFT_MSG_NEWRULE,
+} from './nf-tables-constants.ts';
 import {
   deleteChain,
   deleteRule,

@@ -31,7 +31,7 @@ import {
   NFTA_SET_TABLE,
   NFTA_TABLE_NAME,
   NFTNL_UDATA_COMMENT,
-} from './constants.ts';
+} from './nf-tables-constants.ts';
 
 export interface Table {
   readonly family: 'inet' | 'ip' | 'ip6' | 'arp';

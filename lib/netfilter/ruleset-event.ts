@@ -2,7 +2,7 @@
 // chains, an event belongs. iptables on nf_tables causes the same events. Listing then shows what has changed.
 
 import type { MessageReader } from '../netlink/reader.ts';
-import { NFNL_SUBSYS_NFTABLES, NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_TABLE_NAME } from './constants.ts';
+import { NFNL_SUBSYS_NFTABLES, NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_TABLE_NAME } from './nf-tables-constants.ts';
 
 /** Multicast group of NETLINK_NETFILTER. */
 export const NFNLGRP_NFTABLES = 7;

@@ -3,7 +3,7 @@
 
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { Mutable } from '../rtnetlink/spelling.ts';
-import { NFNL_SUBSYS_NFTABLES, NFTA_VERDICT_CODE } from './constants.ts';
+import { NFNL_SUBSYS_NFTABLES, NFTA_VERDICT_CODE } from './nf-tables-constants.ts';
 
 /** Multicast group of NETLINK_NETFILTER. */
 export const NFNLGRP_NFTRACE = 9;

@@ -15,9 +15,9 @@ import {
   NLMSG_ERROR,
   NLMSG_NOOP,
 } from './constants.ts';
+import { openNetlinkSocket, type SocketOptions } from './netlink-socket.ts';
 import { MalformedReply, MessageReader } from './reader.ts';
 import { NetlinkError, type NetlinkRequest } from './request.ts';
-import { openNetlinkSocket, type SocketOptions } from './socket.ts';
 import type { Exchange, NetlinkTransport } from './transport.ts';
 import { MessageWriter } from './writer.ts';
 

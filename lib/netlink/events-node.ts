@@ -10,8 +10,8 @@ import { AF_NETLINK, bindNetlink, openSocket, receiveDatagram, SOCK_RAW, setSock
 import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NETLINK_ADD_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK } from './constants.ts';
+import { setReceiveBuffer } from './netlink-socket.ts';
 import { MessageReader } from './reader.ts';
-import { setReceiveBuffer } from './socket.ts';
 
 export interface WatchOptions {
   /** NETLINK_ROUTE when absent. */

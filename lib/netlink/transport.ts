@@ -1,4 +1,4 @@
-// What a connection needs from the layer below: memory for one exchange, send, and receive. In socket.ts the kernel answers, in fake.ts a
+// What a connection needs from the layer below: memory for one exchange, send, and receive. In netlink-socket.ts the kernel answers, in fake.ts a
 // function.
 
 export interface Exchange {

@@ -4,8 +4,8 @@
 
 import type { Netlink } from '../netlink/connection.ts';
 import { listAddresses } from '../rtnetlink/address.ts';
-import { RT_SCOPE_LINK } from '../rtnetlink/constants.ts';
 import { getLink } from '../rtnetlink/link.ts';
+import { RT_SCOPE_LINK } from '../rtnetlink/rtnetlink-constants.ts';
 import { listVethEnds, netnsIdOf, type VethEnd } from '../rtnetlink/veth-ends.ts';
 import { ENOENT, ENOTDIR } from '../sys/errno.ts';
 import { closeFd, O_NONBLOCK, O_RDONLY, openFile, readText, statFd, tryOpen } from '../sys/file.ts';

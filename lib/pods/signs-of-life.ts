@@ -2,10 +2,10 @@
 
 import { formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NUD_FAILED, NUD_INCOMPLETE, NUD_STALE } from '../rtnetlink/constants.ts';
 import { listFdb } from '../rtnetlink/fdb.ts';
 import { getLink, listLinks } from '../rtnetlink/link.ts';
 import { listNeighs, type Neigh } from '../rtnetlink/neigh.ts';
+import { NUD_FAILED, NUD_INCOMPLETE, NUD_STALE } from '../rtnetlink/rtnetlink-constants.ts';
 import { hostMac, podMac } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import type { Known } from './unexplained.ts';

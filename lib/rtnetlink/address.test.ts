@@ -4,7 +4,7 @@ import { messageFromHex, messageOf, payloadHex, sortedPayload } from '../../test
 import { type Ip, parseIp } from '../ip.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { addAddress, decodeAddress, deleteAddress, listAddresses, replaceAddress, writeAddress } from './address.ts';
-import { IFA_F_NODAD, IFA_F_NOPREFIXROUTE, RT_SCOPE_LINK, RTM_DELADDR, RTM_NEWADDR } from './constants.ts';
+import { IFA_F_NODAD, IFA_F_NOPREFIXROUTE, RT_SCOPE_LINK, RTM_DELADDR, RTM_NEWADDR } from './rtnetlink-constants.ts';
 
 describe('requests', () => {
   test.for([

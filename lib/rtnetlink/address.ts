@@ -13,7 +13,7 @@ import {
   RTM_DELADDR,
   RTM_GETADDR,
   RTM_NEWADDR,
-} from './constants.ts';
+} from './rtnetlink-constants.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
 

@@ -2,6 +2,7 @@
 
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { type BridgePort, spellBridgePort, writeBridgePort } from './bridge-port.ts';
+import { addLink, type LinkRef, type LinkSpec, spellLink, writeIfinfomsg } from './link.ts';
 import {
   IFLA_BR_VLAN_FILTERING,
   IFLA_IFNAME,
@@ -9,8 +10,7 @@ import {
   IFLA_INFO_SLAVE_KIND,
   IFLA_LINKINFO,
   RTM_NEWLINK,
-} from './constants.ts';
-import { addLink, type LinkRef, type LinkSpec, spellLink, writeIfinfomsg } from './link.ts';
+} from './rtnetlink-constants.ts';
 
 export interface BridgeSpec extends LinkSpec {
   readonly vlanFiltering?: boolean;

@@ -6,6 +6,12 @@ import { NLM_F_REPLACE } from '../netlink/constants.ts';
 import { MalformedReply } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { writeAddress } from './address.ts';
+import { readEvent } from './event.ts';
+import { writeFdb } from './fdb.ts';
+import { writeIfinfomsg } from './link.ts';
+import { writeNeigh } from './neigh.ts';
+import { writeNexthop } from './nexthop.ts';
+import { writeRoute } from './route-message.ts';
 import {
   NDA_CACHEINFO,
   RTM_DELADDR,
@@ -18,13 +24,7 @@ import {
   RTM_NEWNEIGH,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
-} from './constants.ts';
-import { readEvent } from './event.ts';
-import { writeFdb } from './fdb.ts';
-import { writeIfinfomsg } from './link.ts';
-import { writeNeigh } from './neigh.ts';
-import { writeNexthop } from './nexthop.ts';
-import { writeRoute } from './route-message.ts';
+} from './rtnetlink-constants.ts';
 
 const ip = parseIp('10.244.2.0');
 const mac = parseMac('02:00:00:00:01:02');

@@ -4,6 +4,13 @@
 import { NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import { type Address, decodeAddress } from './address.ts';
+import { decodeFdb, type FdbEntry, isToldAgain } from './fdb.ts';
+import { decodeLink, type Link } from './link.ts';
+import { decodeNeigh, type Neigh } from './neigh.ts';
+import { decodeNetconf, type Netconf } from './netconf.ts';
+import { decodeNexthop, type Nexthop } from './nexthop.ts';
+import { decodeQdisc, type Qdisc, RTM_DELQDISC, RTM_NEWQDISC } from './qdisc.ts';
+import { decodeRoute, type Route } from './route-message.ts';
 import {
   AF_BRIDGE,
   RTM_DELADDR,
@@ -20,14 +27,7 @@ import {
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
-} from './constants.ts';
-import { decodeFdb, type FdbEntry, isToldAgain } from './fdb.ts';
-import { decodeLink, type Link } from './link.ts';
-import { decodeNeigh, type Neigh } from './neigh.ts';
-import { decodeNetconf, type Netconf } from './netconf.ts';
-import { decodeNexthop, type Nexthop } from './nexthop.ts';
-import { decodeQdisc, type Qdisc, RTM_DELQDISC, RTM_NEWQDISC } from './qdisc.ts';
-import { decodeRoute, type Route } from './route-message.ts';
+} from './rtnetlink-constants.ts';
 import { decodeRule, type Rule } from './rule.ts';
 
 interface Told<Kind extends string, T> {

@@ -4,8 +4,8 @@ import { messageFromHex, messageOf, payloadHex, sortedPayload } from '../../test
 import { parseIp } from '../ip.ts';
 import { macFromBytes, parseMac } from '../mac.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
-import { NTF_MASTER, NTF_SELF, NUD_NOARP, NUD_PERMANENT, RTM_DELNEIGH, RTM_NEWNEIGH } from './constants.ts';
 import { addFdb, appendFdb, decodeFdb, deleteFdb, listFdb, replaceFdb, writeFdb } from './fdb.ts';
+import { NTF_MASTER, NTF_SELF, NUD_NOARP, NUD_PERMANENT, RTM_DELNEIGH, RTM_NEWNEIGH } from './rtnetlink-constants.ts';
 
 const flannels = { index: 4, mac: parseMac('02:00:00:00:01:02'), destination: parseIp('192.168.50.12') };
 

@@ -7,6 +7,7 @@ import type { Netlink } from '../netlink/connection.ts';
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
+import { NDMSG, writeNdmsg } from './neigh.ts';
 import {
   AF_BRIDGE,
   NDA_CACHEINFO,
@@ -24,8 +25,7 @@ import {
   RTM_DELNEIGH,
   RTM_GETNEIGH,
   RTM_NEWNEIGH,
-} from './constants.ts';
-import { NDMSG, writeNdmsg } from './neigh.ts';
+} from './rtnetlink-constants.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { type Mutable, spellDev, words } from './spelling.ts';
 

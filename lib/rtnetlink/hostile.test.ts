@@ -4,7 +4,6 @@ import { surviveAnyAnswer } from '../../test/support/hostile-answers.ts';
 import { parseIp } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
 import { listAddresses } from './address.ts';
-import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE } from './constants.ts';
 import { listFdb } from './fdb.ts';
 import { listIfbs } from './ifb.ts';
 import { getLink, listLinks } from './link.ts';
@@ -13,6 +12,7 @@ import { isForwarding } from './netconf.ts';
 import { listNexthops } from './nexthop.ts';
 import { getTokenBucket } from './qdisc.ts';
 import { getRoute, listRoutes } from './route.ts';
+import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE } from './rtnetlink-constants.ts';
 import { listRules } from './rule.ts';
 
 const QUESTIONS = [

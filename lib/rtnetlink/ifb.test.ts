@@ -4,9 +4,9 @@ import { openFakeNetlink } from '../netlink/fake.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { EEXIST } from '../sys/errno.ts';
-import { IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO, RTM_GETLINK, RTM_NEWLINK } from './constants.ts';
 import { createIfb, listIfbs, setAlias } from './ifb.ts';
 import { writeIfinfomsg } from './link.ts';
+import { IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO, RTM_GETLINK, RTM_NEWLINK } from './rtnetlink-constants.ts';
 
 const IFLA_IFALIAS = 20;
 

@@ -5,8 +5,8 @@ import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP, NLM_F_ECHO } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { IFLA_INFO_KIND, IFLA_LINKINFO, RTM_GETLINK, RTM_NEWLINK } from './constants.ts';
 import { addLink, decodeLink, getLink, type Link, type LinkSpec, writeIfinfomsg } from './link.ts';
+import { IFLA_INFO_KIND, IFLA_LINKINFO, RTM_GETLINK, RTM_NEWLINK } from './rtnetlink-constants.ts';
 
 const IFLA_IFALIAS = 20;
 /** Bytes of struct ifinfomsg. */

@@ -6,7 +6,6 @@ import { openFakeNetlink } from '../netlink/fake.ts';
 import { MalformedReply } from '../netlink/reader.ts';
 import { ENODEV, EPERM } from '../sys/errno.ts';
 import { addBridge, setBridgePort } from './bridge.ts';
-import { IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MASTER, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from './constants.ts';
 import {
   addLink,
   decodeLink,
@@ -18,6 +17,14 @@ import {
   writeIfinfomsg,
   writeLinkAttributes,
 } from './link.ts';
+import {
+  IFLA_INFO_KIND,
+  IFLA_LINKINFO,
+  IFLA_MASTER,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_NEWLINK,
+} from './rtnetlink-constants.ts';
 
 const NONE = '00000000 00000000 00000000 00000000';
 const UP = '00000000 00000000 01000000 01000000';

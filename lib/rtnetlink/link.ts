@@ -9,6 +9,7 @@ import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { ENODEV } from '../sys/errno.ts';
 import { type BridgePort, decodeBridgePort } from './bridge-port.ts';
+import { decodeIpip, type IpipAttributes } from './ipip-attributes.ts';
 import {
   AF_UNSPEC,
   IFF_PROMISC,
@@ -32,8 +33,7 @@ import {
   RTM_DELLINK,
   RTM_GETLINK,
   RTM_NEWLINK,
-} from './constants.ts';
-import { decodeIpip, type IpipAttributes } from './ipip-attributes.ts';
+} from './rtnetlink-constants.ts';
 import { type Mutable, words } from './spelling.ts';
 import { decodeVxlan, type VxlanAttributes } from './vxlan-attributes.ts';
 

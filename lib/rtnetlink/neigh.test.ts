@@ -5,8 +5,8 @@ import { type Ip, parseIp } from '../ip.ts';
 import { macFromBytes, parseMac } from '../mac.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { MalformedReply } from '../netlink/reader.ts';
-import { AF_INET, NDA_IFINDEX, NUD_NOARP, NUD_STALE, RTM_DELNEIGH, RTM_NEWNEIGH } from './constants.ts';
 import { addNeigh, decodeNeigh, deleteNeigh, listNeighs, replaceNeigh, writeNeigh } from './neigh.ts';
+import { AF_INET, NDA_IFINDEX, NUD_NOARP, NUD_STALE, RTM_DELNEIGH, RTM_NEWNEIGH } from './rtnetlink-constants.ts';
 
 const flannels = { index: 4, destination: parseIp('10.244.2.0'), mac: parseMac('02:00:00:00:01:02') };
 

@@ -16,7 +16,7 @@ import {
   RTM_GETNEIGH,
   RTM_NEWNEIGH,
   RTN_UNICAST,
-} from './constants.ts';
+} from './rtnetlink-constants.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
 

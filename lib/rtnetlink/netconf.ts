@@ -6,7 +6,7 @@ import type { Netlink } from '../netlink/connection.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { EINVAL, ENODEV } from '../sys/errno.ts';
-import { RTM_GETNETCONF } from './constants.ts';
+import { RTM_GETNETCONF } from './rtnetlink-constants.ts';
 import { addressFamily, familyOf, type Mutable } from './spelling.ts';
 
 const NETCONFA_IFINDEX = 1;

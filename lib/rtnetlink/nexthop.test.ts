@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { messageFromHex, messageOf, payloadHex, sortedPayload } from '../../test/support/netlink-bytes.ts';
 import { parseIp } from '../ip.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
-import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP, RTNH_F_ONLINK } from './constants.ts';
 import { addNexthop, decodeNexthop, deleteNexthop, listNexthops, replaceNexthop, writeNexthop } from './nexthop.ts';
+import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP, RTNH_F_ONLINK } from './rtnetlink-constants.ts';
 
 const ours = { id: 5, gateway: parseIp('10.244.2.0'), oif: 4, flags: RTNH_F_ONLINK, protocol: 138 };
 

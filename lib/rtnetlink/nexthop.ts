@@ -14,7 +14,7 @@ import {
   RTM_NEWNEXTHOP,
   RTNH_F_ONLINK,
   RTPROT_BOOT,
-} from './constants.ts';
+} from './rtnetlink-constants.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { familyOf, type Mutable, spellDev, words } from './spelling.ts';
 

@@ -3,7 +3,7 @@
 import type { Family, Ip, IpPrefix } from '../ip.ts';
 import { type AttributeReader, MalformedReply, type MessageReader } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
-import { RT_TABLE_MAIN } from './constants.ts';
+import { RT_TABLE_MAIN } from './rtnetlink-constants.ts';
 import { addressFamily, familyOf, type Mutable } from './spelling.ts';
 
 export const RTA_DST = 1;

@@ -5,9 +5,9 @@ import { type Family, type Ip, parseIp, parsePrefix } from '../ip.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { MalformedReply } from '../netlink/reader.ts';
 import { EINVAL, ENETUNREACH, ENOENT } from '../sys/errno.ts';
-import { RTM_DELROUTE, RTM_NEWROUTE, RTN_BLACKHOLE, RTN_LOCAL, RTNH_F_ONLINK } from './constants.ts';
 import { addRoute, deleteRoute, getRoute, listRoutes, replaceRoute } from './route.ts';
 import { decodeRoute, type RouteSpec, writeRoute } from './route-message.ts';
+import { RTM_DELROUTE, RTM_NEWROUTE, RTN_BLACKHOLE, RTN_LOCAL, RTNH_F_ONLINK } from './rtnetlink-constants.ts';
 
 const onlink: RouteSpec = {
   destination: parsePrefix('10.244.2.0/24'),

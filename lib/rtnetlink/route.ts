@@ -6,6 +6,17 @@ import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { EHOSTUNREACH, ENETUNREACH, ENOENT } from '../sys/errno.ts';
 import {
+  decodeRoute,
+  type Route,
+  type RouteSpec,
+  RTA_DST,
+  RTA_IIF,
+  RTA_OIF,
+  RTA_SRC,
+  RTA_TABLE,
+  writeRoute,
+} from './route-message.ts';
+import {
   RT_SCOPE_HOST,
   RT_SCOPE_LINK,
   RT_SCOPE_NOWHERE,
@@ -21,18 +32,7 @@ import {
   RTN_UNREACHABLE,
   RTNH_F_ONLINK,
   RTPROT_BOOT,
-} from './constants.ts';
-import {
-  decodeRoute,
-  type Route,
-  type RouteSpec,
-  RTA_DST,
-  RTA_IIF,
-  RTA_OIF,
-  RTA_SRC,
-  RTA_TABLE,
-  writeRoute,
-} from './route-message.ts';
+} from './rtnetlink-constants.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, spellDev, words } from './spelling.ts';
 

@@ -4,7 +4,7 @@ import { type Family, formatPrefix, type IpPrefix } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { RTM_GETRULE } from './constants.ts';
+import { RTM_GETRULE } from './rtnetlink-constants.ts';
 import { addressFamily, familyOf, type Mutable, words } from './spelling.ts';
 
 export interface Rule {

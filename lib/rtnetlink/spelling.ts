@@ -1,7 +1,7 @@
 // Shared by all objects of rtnetlink: address families, and the words of messages and commands.
 
 import type { Family } from '../ip.ts';
-import { AF_INET, AF_INET6 } from './constants.ts';
+import { AF_INET, AF_INET6 } from './rtnetlink-constants.ts';
 
 /** A type whose fields the decoder still sets. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };

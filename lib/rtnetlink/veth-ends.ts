@@ -4,8 +4,8 @@
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { AF_UNSPEC, IFLA_LINK, IFLA_LINK_NETNSID, RTM_GETNSID } from './constants.ts';
 import { dumpLinks } from './link.ts';
+import { AF_UNSPEC, IFLA_LINK, IFLA_LINK_NETNSID, RTM_GETNSID } from './rtnetlink-constants.ts';
 
 const IFINFOMSG = 16;
 

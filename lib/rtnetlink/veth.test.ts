@@ -3,8 +3,8 @@ import { payloadHex } from '../../test/support/netlink-bytes.ts';
 import { parseMac } from '../mac.ts';
 import { type FakeAnswer, openFakeNetlink } from '../netlink/fake.ts';
 import { EEXIST } from '../sys/errno.ts';
-import { IFLA_LINK, RTM_GETLINK, RTM_NEWLINK } from './constants.ts';
 import { writeIfinfomsg, writeLinkAttributes } from './link.ts';
+import { IFLA_LINK, RTM_GETLINK, RTM_NEWLINK } from './rtnetlink-constants.ts';
 import { addVeth, createVeth } from './veth.ts';
 
 const pod = {

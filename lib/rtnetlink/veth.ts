@@ -5,16 +5,6 @@ import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL } from '../netlink/constants.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import {
-  IFF_UP,
-  IFLA_INFO_DATA,
-  IFLA_INFO_KIND,
-  IFLA_LINKINFO,
-  IFLA_NET_NS_FD,
-  IFLA_NUM_RX_QUEUES,
-  IFLA_NUM_TX_QUEUES,
-  RTM_NEWLINK,
-} from './constants.ts';
-import {
   decodeLink,
   getLink,
   type Link,
@@ -23,6 +13,16 @@ import {
   writeIfinfomsg,
   writeLinkAttributes,
 } from './link.ts';
+import {
+  IFF_UP,
+  IFLA_INFO_DATA,
+  IFLA_INFO_KIND,
+  IFLA_LINKINFO,
+  IFLA_NET_NS_FD,
+  IFLA_NUM_RX_QUEUES,
+  IFLA_NUM_TX_QUEUES,
+  RTM_NEWLINK,
+} from './rtnetlink-constants.ts';
 import { words } from './spelling.ts';
 
 export interface VethPeer extends LinkSpec {

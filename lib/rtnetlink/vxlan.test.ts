@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { messageOf, payloadHex, sortedPayload } from '../../test/support/netlink-bytes.ts';
 import { type Ip, parseIp } from '../ip.ts';
 import { parseMac } from '../mac.ts';
-import { RTM_NEWLINK } from './constants.ts';
+import { RTM_NEWLINK } from './rtnetlink-constants.ts';
 import { addVxlan, moveVxlan } from './vxlan.ts';
 import { decodeVxlan, spellVxlan, type VxlanAttributes, writeVxlan } from './vxlan-attributes.ts';
 

@@ -2,7 +2,7 @@
 
 import { netlinkOver } from '../netlink/connection.ts';
 import { NETLINK_XFRM } from '../netlink/constants.ts';
-import { openNetlinkSocket } from '../netlink/socket.ts';
+import { openNetlinkSocket } from '../netlink/netlink-socket.ts';
 import { SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 

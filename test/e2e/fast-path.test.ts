@@ -2,7 +2,7 @@
 // programs that somebody detaches come back. `npm run suite -- fast-path` shows the rest.
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { linkInfo } from '../../lib/bpf/link.ts';
+import { linkInfo } from '../../lib/bpf/bpf-link.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';

@@ -56,10 +56,10 @@ async function saysLine(child: ChildProcess, pattern: RegExp): Promise<void> {
   });
 }
 
-/** The pid of the Node process that runs scripts/run.mjs, a child of npm or of npm's shell. */
+/** The pid of the Node process that runs scripts/npm-script.mjs, a child of npm or of npm's shell. */
 function launcherOf(npmPid: number): number | undefined {
   const isLauncher = (pid: number): boolean =>
-    (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/run.mjs'));
+    (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/npm-script.mjs'));
   const below = childrenOf(npmPid);
   return [...below, ...below.flatMap(childrenOf)].find((pid) => isLauncher(pid) && commandLine(pid)?.[0] !== 'sh');
 }

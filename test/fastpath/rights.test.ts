@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { programNames } from '../../flanneld/fastpath/programs/node-programs.ts';
-import { linkInfo } from '../../lib/bpf/link.ts';
+import { linkInfo } from '../../lib/bpf/bpf-link.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { programInfo } from '../../lib/bpf/program.ts';
 import { closeFd, listDir } from '../../lib/sys/file.ts';

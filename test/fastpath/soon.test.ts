@@ -2,7 +2,7 @@
 // of 1000 a second, so that 1000 packets are the promised second. Each count begins before the command that makes the change is started.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { linkInfo } from '../../lib/bpf/link.ts';
+import { linkInfo } from '../../lib/bpf/bpf-link.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { type Flow, startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';

@@ -27,9 +27,9 @@ import {
 import type { Mac } from '../../lib/mac.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
 import { listAddresses } from '../../lib/rtnetlink/address.ts';
-import { IFF_UP, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { IFF_UP, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';

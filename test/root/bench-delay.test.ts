@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeSetting } from '../../bench/cni/setting.ts';
-import { measureRounds, type PodSample } from '../../bench/packet/rounds.ts';
+import { measureRounds, type PodSample } from '../../bench/packet/packet-rounds.ts';
 import { segmentFigures, spanFigures } from '../../bench/packet/timeline.ts';
 import { comparedVariants, type Variant } from '../../bench/packet/variants.ts';
 import { samplesOfFigure } from '../../bench/result.ts';

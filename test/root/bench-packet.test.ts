@@ -2,7 +2,7 @@
 
 import { readFileSync, renameSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { measureRounds } from '../../bench/packet/rounds.ts';
+import { measureRounds } from '../../bench/packet/packet-rounds.ts';
 import { spanFigures } from '../../bench/packet/timeline.ts';
 import { packetPart } from '../../bench/packet.ts';
 import { figureOf } from '../../bench/result.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { BenchOptions } from '../../bench/options.ts';
-import { measureRounds } from '../../bench/packet/rounds.ts';
+import { measureRounds } from '../../bench/packet/packet-rounds.ts';
 import { joinResults, type Part } from '../../bench/result.ts';
 import { runParts } from '../../bench/suite.ts';
 import { startLab } from '../lab/lab.ts';

@@ -3,7 +3,7 @@
 
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Assembler, linkProgram } from '../../lib/bpf/assembler.ts';
-import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
+import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/bpf-link.ts';
 import {
   type BpfMap,
   createMap,

@@ -71,7 +71,7 @@ describe('under the sanitizer', () => {
     renameSync(program.path, join(program.folder, 'flannel'));
     for (const name of ['bridge', 'host-local', 'loopback']) symlinkSync('flannel', join(program.folder, name));
     const rows = ['--plugin', 'flannel', '--plugin', 'loopback'];
-    const args = [join(repository, 'scripts/run.mjs'), 'conformance', '--bin', program.folder, ...rows];
+    const args = [join(repository, 'scripts/npm-script.mjs'), 'conformance', '--bin', program.folder, ...rows];
     const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     expect(stdout).not.toContain('FAIL');
     expect(status).toBe(0);

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
-import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
+import { allowFor } from '../../flanneld/fastpath/programs/deadline.ts';
 import type { LoadedPrograms, NodeMaps } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { fastReasons, type Reason, reasons, tunnelReasons } from '../../flanneld/fastpath/programs/reasons.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';

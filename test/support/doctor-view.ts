@@ -3,8 +3,8 @@
 import type { View } from '../../flanneld/doctor/view/view.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
-import { IF_OPER_UP, IFF_LOWER_UP, IFF_RUNNING, IFF_UP } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
+import { IF_OPER_UP, IFF_LOWER_UP, IFF_RUNNING, IFF_UP } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 
 const UP = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 

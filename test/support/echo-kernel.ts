@@ -6,6 +6,11 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NLM_F_REPLACE } from '../../lib/netlink/constants.ts';
 import { type FakeReplies, openFakeNetlink } from '../../lib/netlink/fake.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
+import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
+import { decodeFdb } from '../../lib/rtnetlink/fdb.ts';
+import { decodeNeigh } from '../../lib/rtnetlink/neigh.ts';
+import { decodeNexthop } from '../../lib/rtnetlink/nexthop.ts';
+import { decodeRoute, RTA_OIF } from '../../lib/rtnetlink/route-message.ts';
 import {
   AF_BRIDGE,
   NDA_CACHEINFO,
@@ -18,12 +23,7 @@ import {
   RTM_NEWNEIGH,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
-} from '../../lib/rtnetlink/constants.ts';
-import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
-import { decodeFdb } from '../../lib/rtnetlink/fdb.ts';
-import { decodeNeigh } from '../../lib/rtnetlink/neigh.ts';
-import { decodeNexthop } from '../../lib/rtnetlink/nexthop.ts';
-import { decodeRoute, RTA_OIF } from '../../lib/rtnetlink/route-message.ts';
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { ENETUNREACH, ENOENT } from '../../lib/sys/errno.ts';
 import { messageOf } from './netlink-bytes.ts';
 

@@ -15,11 +15,17 @@ import { isReservedNexthopId } from '../../flanneld/dataplane/objects/nexthop-id
 import { route, type WantedRoute } from '../../flanneld/dataplane/objects/route.ts';
 import type { Change } from '../../flanneld/dataplane/plan.ts';
 import { formatIp, formatPrefix, parsePrefix } from '../../lib/ip.ts';
-import { NTF_SELF, NUD_PERMANENT, RT_TABLE_MAIN, RTN_UNICAST, RTNH_F_ONLINK } from '../../lib/rtnetlink/constants.ts';
 import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
 import type { Nexthop } from '../../lib/rtnetlink/nexthop.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import {
+  NTF_SELF,
+  NUD_PERMANENT,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+  RTNH_F_ONLINK,
+} from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Present } from './whole-compare.ts';
 
 export type Errno = 'EEXIST' | 'ENOENT' | 'ESRCH' | 'EINVAL';

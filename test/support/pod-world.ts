@@ -9,7 +9,7 @@ import type { Pin, Port } from '../../lib/pods/node-view.ts';
 import type { Traces } from '../../lib/pods/signs-of-life.ts';
 import { type Holder, judgeAll, type Seen, type SurveyScope } from '../../lib/pods/survey.ts';
 import type { NetnsState, Verdict } from '../../lib/pods/verdict.ts';
-import { NUD_REACHABLE } from '../../lib/rtnetlink/constants.ts';
+import { NUD_REACHABLE } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 
 /** One attachment: its true state, and the evidence of it. */
 export interface Pod {

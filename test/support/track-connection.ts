@@ -1,9 +1,14 @@
 // Adds a connection to the kernel's table as if its packets had been seen (linux/netfilter/nfnetlink_conntrack.h). Same as: `conntrack -I`.
 
 import type { Family } from '../../lib/ip.ts';
-import { openNetfilter } from '../../lib/netfilter/connection.ts';
 import { type Tuple, writeTuple } from '../../lib/netfilter/conntrack.ts';
-import { CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../lib/netfilter/constants.ts';
+import { openNetfilter } from '../../lib/netfilter/netfilter-socket.ts';
+import {
+  CTA_TUPLE_ORIG,
+  CTA_TUPLE_REPLY,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+} from '../../lib/netfilter/nf-tables-constants.ts';
 import { NLA_F_NESTED, NLM_F_CREATE } from '../../lib/netlink/constants.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 

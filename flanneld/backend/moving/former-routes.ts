@@ -3,9 +3,9 @@
 
 import { containsPrefix, type IpPrefix, samePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteRoute, listRoutes, type Route } from '../../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN, RTN_UNICAST, RTPROT_KERNEL } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Device, WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import type { OnDeviceChange } from '../backend.ts';
 import { isVxlanDevice } from '../vxlan/vxlan-device.ts';

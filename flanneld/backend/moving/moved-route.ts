@@ -4,8 +4,13 @@
 
 import { addressBits, containsPrefix, formatPrefix, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTN_UNICAST } from '../../../lib/rtnetlink/constants.ts';
 import { deleteRoute, listRoutes, type Route, replaceRoute } from '../../../lib/rtnetlink/route.ts';
+import {
+  RT_SCOPE_LINK,
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+} from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Device, type ObjectKind, type Place, prefixKey } from '../../dataplane/objects/kind.ts';
 
 /**

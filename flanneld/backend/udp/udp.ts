@@ -2,8 +2,8 @@
 // for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
 
 import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
-import { IFF_UP, RT_SCOPE_UNIVERSE } from '../../../lib/rtnetlink/constants.ts';
 import { getLink, type Link, type LinkChange, setLink } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP, RT_SCOPE_UNIVERSE } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { openTun, type Tun } from '../../../lib/sys/tun-node.ts';
 import { type Device, type WantedObject, wanted } from '../../dataplane/objects/kind.ts';
 import type { Plan } from '../../dataplane/plan.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parseIp } from '../../../lib/ip.ts';
 import { parseMac } from '../../../lib/mac.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { VxlanAttributes } from '../../../lib/rtnetlink/vxlan-attributes.ts';
 import {
   adjustment,

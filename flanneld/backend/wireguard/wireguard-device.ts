@@ -6,8 +6,8 @@ import { sameBytes, setWireguardDevice } from '../../../lib/genetlink/wireguard.
 import type { Family } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../../lib/netlink/request.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { addLink, deleteLink, getLink, type Link, setLink } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { EADDRINUSE, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
 import { tunnelMtu } from '../tunnel-mtu.ts';

@@ -11,7 +11,7 @@ import { mergeFindings } from '../findings/merge-findings.ts';
 import { textField } from '../findings/read-findings.ts';
 import { type Surroundings, theCluster } from '../surroundings.ts';
 import type { CheckAnswer } from './checks.ts';
-import { chooseMembers, planTrials, type ReadyMember, type Trial } from './plan.ts';
+import { chooseMembers, planTrials, type ReadyMember, type Trial } from './connectivity-plan.ts';
 import { connectivityText, findingsOf, notStarted, type Outcome } from './report-text.ts';
 import { makeScene, removeScene, removeStale, type Scene } from './scene.ts';
 

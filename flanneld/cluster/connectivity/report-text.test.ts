@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { mergeFindings } from '../findings/merge-findings.ts';
-import type { Part } from './plan.ts';
+import type { Part } from './connectivity-plan.ts';
 import { connectivityText, findingsOf, type Outcome } from './report-text.ts';
 
 function outcome(part: Part, from: string, to: string, failure?: string): Outcome {

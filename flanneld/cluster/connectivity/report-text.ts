@@ -5,7 +5,7 @@ import type { Finding } from '../../health/finding.ts';
 import { findingLines } from '../findings/findings-text.ts';
 import type { MergedFinding } from '../findings/merged-finding.ts';
 import { columns } from '../status-table.ts';
-import type { Member, Part, Trial } from './plan.ts';
+import type { Member, Part, Trial } from './connectivity-plan.ts';
 
 /** The result of one trial. */
 export interface Outcome extends Omit<Trial, 'check'> {

@@ -10,7 +10,7 @@ import {
   serviceObject,
   TEST_LABEL,
   TEST_NAME,
-} from './plan.ts';
+} from './connectivity-plan.ts';
 
 const POLL_MS = 500;
 /** A new namespace gets its service account a moment later; until then no pod is accepted. */

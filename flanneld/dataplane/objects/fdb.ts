@@ -3,8 +3,8 @@
 
 import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
-import { NTF_EXT_LEARNED, NTF_SELF, NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteFdb, type FdbEntry, listFdb, replaceFdb } from '../../../lib/rtnetlink/fdb.ts';
+import { NTF_EXT_LEARNED, NTF_SELF, NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { ObjectKind } from './kind.ts';
 
 export interface WantedFdb {

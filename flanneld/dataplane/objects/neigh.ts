@@ -4,8 +4,8 @@
 import { formatIp, type Ip } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteNeigh, listNeighs, type Neigh, replaceNeigh } from '../../../lib/rtnetlink/neigh.ts';
+import { NUD_PERMANENT } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { addressKey, type ObjectKind, type Place } from './kind.ts';
 
 export interface WantedNeigh {

@@ -5,7 +5,6 @@
 import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { RTNH_F_ONLINK } from '../../../lib/rtnetlink/constants.ts';
 import {
   addNexthop,
   deleteNexthop,
@@ -13,6 +12,7 @@ import {
   type Nexthop,
   replaceNexthop,
 } from '../../../lib/rtnetlink/nexthop.ts';
+import { RTNH_F_ONLINK } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { type ObjectKind, type Place, WEFT_PROTOCOL } from './kind.ts';
 import { isReservedNexthopId } from './nexthop-ids.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatPrefix, parseIp, parsePrefix, samePrefix } from '../../../lib/ip.ts';
-import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNICAST } from '../../../lib/rtnetlink/constants.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNICAST } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { wholeCompare } from '../../../test/support/whole-compare.ts';
 import type { RoutePeer } from '../../backend/route-peer.ts';
 import type { Change } from '../plan.ts';

@@ -5,13 +5,6 @@
 import { containsPrefix, formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import {
-  RT_SCOPE_UNIVERSE,
-  RT_TABLE_MAIN,
-  RTN_UNICAST,
-  RTNH_F_ONLINK,
-  RTPROT_KERNEL,
-} from '../../../lib/rtnetlink/constants.ts';
 import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
 import { getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
 import {
@@ -23,6 +16,13 @@ import {
   replaceRoute,
   spellRoute,
 } from '../../../lib/rtnetlink/route.ts';
+import {
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+  RTNH_F_ONLINK,
+  RTPROT_KERNEL,
+} from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import {
   type Device,
   type Holder,

@@ -5,20 +5,20 @@ import type { View } from '../view/view.ts';
 import { checkAddressPool } from './address-pool.ts';
 import { checkAgent } from './agent.ts';
 import { checkAgentKnows } from './agent-knows.ts';
+import { checkPodSide } from './bridge-and-ports.ts';
 import { checkBridgeNetfilter } from './bridge-netfilter.ts';
 import { checkCniFolders } from './cni-folders.ts';
 import { checkDevice } from './device.ts';
-import { checkForwarding } from './forwarding.ts';
+import { checkPaths } from './diversions.ts';
+import { checkForwarding } from './forwarding-settings.ts';
 import { checkKernelTables } from './kernel-tables.ts';
 import { checkLeases } from './leases.ts';
 import { checkOverlaps } from './overlaps.ts';
-import { checkPaths } from './paths.ts';
 import { checkPeerObjects } from './peer-objects.ts';
-import { checkPodSide } from './pod-side.ts';
 import { checkSubnetFile } from './subnet-file.ts';
 import { checkUnderlay } from './underlay.ts';
 import { checkUnread } from './unread.ts';
-import { checkWireguard } from './wireguard.ts';
+import { checkWireguard } from './wireguard-findings.ts';
 
 /** A pure function of the view. */
 export type Check = (view: View) => Draft[];

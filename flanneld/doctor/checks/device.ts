@@ -2,8 +2,8 @@
 // place.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Draft, run } from '../draft.ts';
 import type { FamilyFacts, TunnelFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';

@@ -2,7 +2,7 @@
 // at once, so this is mostly about nodes without an agent. All peers are in one finding of each kind.
 
 import { formatIp, formatPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
-import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
+import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Draft, run } from '../draft.ts';
 import type { FamilyFacts, PeerFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';

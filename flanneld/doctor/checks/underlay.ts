@@ -1,7 +1,12 @@
 // The interface to the other nodes: whether it is up, has a carrier, and has the address that the tunnel sends from.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
-import { IF_OPER_DOWN, IF_OPER_LOWERLAYERDOWN, IFF_LOWER_UP, IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import {
+  IF_OPER_DOWN,
+  IF_OPER_LOWERLAYERDOWN,
+  IFF_LOWER_UP,
+  IFF_UP,
+} from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';
 

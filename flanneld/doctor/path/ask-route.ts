@@ -3,9 +3,9 @@
 import { contains, formatIp, type Ip } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { getRoute, listRoutes, type Route, type RouteLookup } from '../../../lib/rtnetlink/route.ts';
+import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import {
   FR_ACT_BLACKHOLE,
   FR_ACT_PROHIBIT,

@@ -1,6 +1,6 @@
 // One step of a path, and the functions that make one.
 
-import { NUD_FAILED, NUD_INCOMPLETE } from '../../../lib/rtnetlink/constants.ts';
+import { NUD_FAILED, NUD_INCOMPLETE } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Draft } from '../draft.ts';
 
 export type HopName =

@@ -2,7 +2,7 @@
 // passes, because the packet does not reach those behind it.
 
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
-import { IFF_UP, NUD_FAILED } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP, NUD_FAILED } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { run } from '../draft.ts';
 import type { Answers, PodAnswer } from './answers.ts';
 import { fastPathHop } from './fast-path-hop.ts';

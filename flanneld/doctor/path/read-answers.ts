@@ -3,8 +3,8 @@
 
 import { errorText } from '../../../lib/errors.ts';
 import { addToIp, contains, formatIp, type Ip, type IpPrefix, networkOf, parseIp, sameIp } from '../../../lib/ip.ts';
-import { openNetfilter } from '../../../lib/netfilter/connection.ts';
 import { listConnectionsBetween } from '../../../lib/netfilter/conntrack.ts';
+import { openNetfilter } from '../../../lib/netfilter/netfilter-socket.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { ownerParts } from '../../../lib/pods/address-store.ts';
 import { type CachedResult, listCachedResults, RESULTS_FOLDER } from '../../../lib/pods/cached-result.ts';

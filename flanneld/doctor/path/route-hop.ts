@@ -1,15 +1,15 @@
 // The hop through the routing tables: whether the packet takes the way that the peer's lease and the backend mean it to take.
 
 import { formatIp, formatPrefix, type Ip, sameIp } from '../../../lib/ip.ts';
+import type { Route } from '../../../lib/rtnetlink/route.ts';
+import { spellRoute } from '../../../lib/rtnetlink/route.ts';
 import {
   RT_TABLE_MAIN,
   RTN_BLACKHOLE,
   RTN_LOCAL,
   RTN_PROHIBIT,
   RTN_UNREACHABLE,
-} from '../../../lib/rtnetlink/constants.ts';
-import type { Route } from '../../../lib/rtnetlink/route.ts';
-import { spellRoute } from '../../../lib/rtnetlink/route.ts';
+} from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { spellRule } from '../../../lib/rtnetlink/rule.ts';
 import { MOVE_PROTOCOL } from '../../backend/moving/moved-route.ts';
 import { run } from '../draft.ts';

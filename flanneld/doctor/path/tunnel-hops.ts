@@ -2,7 +2,7 @@
 // packets, and sizes.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { run } from '../draft.ts';
 import { type Answers, peerOf, type TunnelAnswer } from './answers.ts';
 import { type Hop, isSilent, limit, ok, stop, unknown } from './hop.ts';

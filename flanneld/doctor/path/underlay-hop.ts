@@ -1,9 +1,9 @@
 // The hop on the underlay: the route to the peer's node, the interface, and the neighbour that gets the packet next.
 
 import { formatIp } from '../../../lib/ip.ts';
-import { IF_OPER_DOWN, IF_OPER_LOWERLAYERDOWN, IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
+import { IF_OPER_DOWN, IF_OPER_LOWERLAYERDOWN, IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { spellRule } from '../../../lib/rtnetlink/rule.ts';
 import { type Draft, run } from '../draft.ts';
 import { type Answers, type OuterAnswer, peerOf } from './answers.ts';

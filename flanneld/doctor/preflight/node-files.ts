@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONFLIST_NAME, pluginTypes } from '../../cni/conflist.ts';
-import type { BaseChain, NetworkManager, OtherConf } from './facts.ts';
+import type { BaseChain, NetworkManager, OtherConf } from './preflight-facts.ts';
 
 /** Programs and devices that belong to other overlays. */
 const OTHER_PROGRAMS =

@@ -9,10 +9,10 @@ import { UsageError } from '../../cli/go-flags.ts';
 import type { Options } from '../../cli/options.ts';
 import { nftProgram } from '../../firewall/nft-program.ts';
 import type { Finding } from '../../health/finding.ts';
+import { findingsText } from '../doctor-text.ts';
 import { finished } from '../draft.ts';
-import { findingsText } from '../text.ts';
-import type { PreflightFacts } from './facts.ts';
-import { judgePreflight } from './judge.ts';
+import { judgePreflight } from './installable.ts';
+import type { PreflightFacts } from './preflight-facts.ts';
 import { readPreflight } from './read-facts.ts';
 
 const EXIT_NOT_FIT = 1;

@@ -6,8 +6,8 @@ import { delimiter } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import { formatIp, type Ip, type IpPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { backendOfDevice } from '../../backend/registry.ts';
 import type { KubeOptions, Options } from '../../cli/options.ts';
@@ -17,7 +17,6 @@ import { KubeApi } from '../../subnet/kube/api.ts';
 import { readNode } from '../../subnet/kube/node.ts';
 import { readView } from '../view/read-view.ts';
 import type { View } from '../view/view.ts';
-import type { BaseChain, PreflightFacts } from './facts.ts';
 import { tryKernel } from './kernel-tries.ts';
 import {
   baseChainsIn,
@@ -28,6 +27,7 @@ import {
   otherConfsIn,
   processNames,
 } from './node-files.ts';
+import type { BaseChain, PreflightFacts } from './preflight-facts.ts';
 import { trySizes } from './size-tries.ts';
 
 export interface PreflightTools {

@@ -8,7 +8,7 @@ import { ECONNREFUSED } from '../../../lib/sys/errno.ts';
 import { closeFd } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { UnderlayFacts } from '../view/facts.ts';
-import type { SizeTry } from './facts.ts';
+import type { SizeTry } from './preflight-facts.ts';
 
 /** The first ports of traceroute, on which hardly any program listens; two, to tell the answers apart. */
 const SMALL_PORT = 33_434;

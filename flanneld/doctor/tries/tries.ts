@@ -1,6 +1,6 @@
 // The doctor's tests with packets. They take a few seconds at most, and are undone before the doctor ends.
 
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Draft } from '../draft.ts';
 import { Reads } from '../view/reads.ts';
 import type { View } from '../view/view.ts';

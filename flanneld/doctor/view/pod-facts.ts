@@ -9,7 +9,12 @@ import type { Options } from '../../cli/options.ts';
 import { podNetworkOf } from '../../pods/gc/gc-command.ts';
 import { judgeHolders } from '../../pods/gc/survey.ts';
 import type { PodNetwork } from '../../pods/pod-network.ts';
-import { type Attachment, listAttachments, type ObservedPodSide, observePodSide } from '../../pods/side/observe.ts';
+import {
+  type Attachment,
+  listAttachments,
+  type ObservedPodSide,
+  observePodSide,
+} from '../../pods/side/observe-pod-side.ts';
 import { type WantedPodSide, wantedPodSide } from '../../pods/side/want.ts';
 import type { FamilyFacts } from './facts.ts';
 import type { Reads } from './reads.ts';

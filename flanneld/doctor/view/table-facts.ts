@@ -4,8 +4,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { execProgram } from '../../../lib/exec-node.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { listNeighs } from '../../../lib/rtnetlink/neigh.ts';
+import { NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import type { Reads } from './reads.ts';
 

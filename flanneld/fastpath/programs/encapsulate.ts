@@ -5,6 +5,7 @@
 import type { Assembler } from '../../../lib/bpf/assembler.ts';
 import { skb } from '../../../lib/bpf/skb.ts';
 import { sumHeader } from './checksum.ts';
+import { count, countOfPeer, type FamilyLayout, IPPROTO_UDP, needBytes, slow, stack } from './common-parts.ts';
 import { buildHeaders, changedBytes, storeBytes } from './headers.ts';
 import { peerValue } from './layout.ts';
 import {
@@ -17,7 +18,6 @@ import {
   room,
   VXLAN_FLAGS,
 } from './outer.ts';
-import { count, countOfPeer, type FamilyLayout, IPPROTO_UDP, needBytes, slow, stack } from './packet.ts';
 
 const AF_INET = 2;
 /**

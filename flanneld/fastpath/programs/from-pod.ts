@@ -4,9 +4,6 @@
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
-import { encapsulate } from './encapsulate.ts';
-import { writeHeaders } from './headers.ts';
-import { peerValue } from './layout.ts';
 import {
   checkDevice,
   checkHeader,
@@ -22,7 +19,10 @@ import {
   lookUpSubnet,
   programOf,
   slow,
-} from './packet.ts';
+} from './common-parts.ts';
+import { encapsulate } from './encapsulate.ts';
+import { writeHeaders } from './headers.ts';
+import { peerValue } from './layout.ts';
 
 export function fromPodProgram(): AssembledProgram {
   return programOf(fromPod);

@@ -4,8 +4,6 @@
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
-import { writeHeaders } from './headers.ts';
-import { peerValue } from './layout.ts';
 import {
   checkDevice,
   checkHeader,
@@ -22,7 +20,9 @@ import {
   lookUpSubnet,
   programOf,
   slow,
-} from './packet.ts';
+} from './common-parts.ts';
+import { writeHeaders } from './headers.ts';
+import { peerValue } from './layout.ts';
 
 /** Offset of the source address in the Ethernet header. */
 const SOURCE_MAC = 6;

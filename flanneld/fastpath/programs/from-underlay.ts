@@ -6,18 +6,6 @@ import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts'
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { sumHeader, wrapChecksum } from './checksum.ts';
-import { buildHeaders, changedBytes, storeBytes } from './headers.ts';
-import { peerValue } from './layout.ts';
-import {
-  innerLayout,
-  left,
-  loadOuterSetting,
-  needUdpChecksum,
-  outerFrame,
-  ROOM_BYTES,
-  room,
-  VXLAN_FLAGS,
-} from './outer.ts';
 import {
   checkDevice,
   checkHeader,
@@ -38,7 +26,19 @@ import {
   needBytes,
   PORTS_BYTES,
   stack,
-} from './packet.ts';
+} from './common-parts.ts';
+import { buildHeaders, changedBytes, storeBytes } from './headers.ts';
+import { peerValue } from './layout.ts';
+import {
+  innerLayout,
+  left,
+  loadOuterSetting,
+  needUdpChecksum,
+  outerFrame,
+  ROOM_BYTES,
+  room,
+  VXLAN_FLAGS,
+} from './outer.ts';
 import { reasons } from './reasons.ts';
 import { outerSetting } from './settings.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Assembler, Register } from '../../../lib/bpf/assembler.ts';
 import { wrapChecksum } from './checksum.ts';
-import { ETH_HEADER, ETH_TYPE, type FamilyLayout, slow, stack } from './packet.ts';
+import { ETH_HEADER, ETH_TYPE, type FamilyLayout, slow, stack } from './common-parts.ts';
 
 /**
  * Writes what a router writes: the MAC addresses at `offset` of the element, and a ttl less by 1 with its checksum. The bytes are built on

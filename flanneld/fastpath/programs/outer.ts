@@ -2,7 +2,7 @@
 // start of the frame: Ethernet 0, IP 14, UDP 34, VXLAN 42, inner Ethernet header 50, inner IP header 64.
 
 import type { Assembler, Register } from '../../../lib/bpf/assembler.ts';
-import { ETH_HEADER, type FamilyLayout, IPPROTO_UDP, layoutOf, needBytes, stack } from './packet.ts';
+import { ETH_HEADER, type FamilyLayout, IPPROTO_UDP, layoutOf, needBytes, stack } from './common-parts.ts';
 import type { TunnelReason } from './reasons.ts';
 import { outerSetting } from './settings.ts';
 

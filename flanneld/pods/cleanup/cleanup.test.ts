@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { NLM_F_DUMP } from '../../../lib/netlink/constants.ts';
 import { type FakeAnswer, openFakeNetlink } from '../../../lib/netlink/fake.ts';
-import { RTM_DELROUTE, RTM_GETLINK, RTM_GETROUTE } from '../../../lib/rtnetlink/constants.ts';
+import { RTM_DELROUTE, RTM_GETLINK, RTM_GETROUTE } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { ENODEV, EPERM } from '../../../lib/sys/errno.ts';
 import { openKoffiSyscalls } from '../../../lib/sys/koffi.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';

@@ -2,9 +2,9 @@
 // the same names as Weft, and a clean-up that removed them would cut off pods.
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RTPROT_BOOT } from '../../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
+import { RTPROT_BOOT } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { backendOfDevice } from '../../backend/registry.ts';

@@ -4,8 +4,8 @@
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { isPodPortName } from '../../../lib/pods/names.ts';
 import { listAddresses } from '../../../lib/rtnetlink/address.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { getLink, type Link } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { listVethEnds } from '../../../lib/rtnetlink/veth-ends.ts';
 
 export interface LoneVeth {

@@ -3,9 +3,9 @@
 // that did not pass is sent again and traced, so that the very rule at the hook forward that refused it can be named.
 
 import { formatIp, type Ip } from '../../../lib/ip.ts';
-import { NUD_NONE } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { deleteNeigh, listNeighs } from '../../../lib/rtnetlink/neigh.ts';
+import { NUD_NONE } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { Finding } from '../side/compare-pod-side.ts';
 import type { PathFamily } from '../side/paths.ts';
 import type { InjectTools } from './inject.ts';

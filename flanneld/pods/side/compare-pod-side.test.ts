@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { type Family, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Address } from '../../../lib/rtnetlink/address.ts';
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { comparePodSide } from './compare-pod-side.ts';
-import type { Attachment } from './observe.ts';
+import type { Attachment } from './observe-pod-side.ts';
 import type { WantedPodSide } from './want.ts';
 
 const wanted: WantedPodSide = {

@@ -15,10 +15,10 @@ import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
 import { bridgeMac } from '../../../lib/pods/names.ts';
 import { type Address, addAddress, deleteAddress } from '../../../lib/rtnetlink/address.ts';
 import { addBridge, setBridgePort } from '../../../lib/rtnetlink/bridge.ts';
-import { IFA_F_NODAD, IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { type Link, setLink } from '../../../lib/rtnetlink/link.ts';
+import { IFA_F_NODAD, IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { DriftObject } from '../../health/drift-ledger.ts';
-import type { Attachment, ObservedPodSide } from './observe.ts';
+import type { Attachment, ObservedPodSide } from './observe-pod-side.ts';
 import type { WantedPodSide } from './want.ts';
 
 /** The possible problems, by the ids of the doctor's findings. */

@@ -8,7 +8,7 @@ import type { Logger } from '../../health/log.ts';
 import type { PodNetwork } from '../pod-network.ts';
 import { comparePodSide, type Finding, type Repair } from './compare-pod-side.ts';
 import { type Entrance, forwardingFindings } from './forwarding.ts';
-import { type Attachment, listAttachments, type ObservedPodSide, observePodSide } from './observe.ts';
+import { type Attachment, listAttachments, type ObservedPodSide, observePodSide } from './observe-pod-side.ts';
 import { type PathFamily, pathFindings } from './paths.ts';
 import { type PodFamily, wantedPodSide } from './want.ts';
 

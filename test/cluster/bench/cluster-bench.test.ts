@@ -43,7 +43,7 @@ afterAll(() => rmSync(out, { recursive: true, force: true }));
 beforeEach(() => needs.machine(missingForFlannel === '', missingForFlannel));
 
 function startBench(cluster: KubeCluster, name: string, ...more: string[]): Background {
-  const script = [process.execPath, join(repository, 'scripts/run.mjs'), 'bench', 'cluster', '--quick'] as const;
+  const script = [process.execPath, join(repository, 'scripts/npm-script.mjs'), 'bench', 'cluster', '--quick'] as const;
   const place = [`--kubeconfig=${cluster.server.adminKubeconfig}`, `--out=${join(out, name)}`];
   return new Background([...script, ...place, '--churn=6', ...more]);
 }
@@ -185,7 +185,7 @@ describe('npm run bench -- cluster with flannel', { timeout: TEST_MS }, () => {
     const files = ['flannel', 'weft'].map((name) => join(out, name, 'result.json'));
     const run = new Background([
       process.execPath,
-      join(repository, 'scripts/run.mjs'),
+      join(repository, 'scripts/npm-script.mjs'),
       'bench',
       'cluster',
       '--compare',

@@ -31,7 +31,7 @@ const CHECK_PORT = 8080;
 
 /** Runs it to its end, as a user does. */
 async function deploy(cluster: KubeCluster, ...args: string[]): Promise<{ code: number | null; said: string }> {
-  const script = [process.execPath, join(repository, 'scripts/run.mjs'), 'deploy'] as const;
+  const script = [process.execPath, join(repository, 'scripts/npm-script.mjs'), 'deploy'] as const;
   const run = new Background([...script, `--kubeconfig=${cluster.server.adminKubeconfig}`, ...args]);
   while (!run.hasEnded) await sleep(100);
   await sleep(100);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentPod, ClusterNode } from '../ask/agents.ts';
-import { chooseMembers, planTrials, podObject, type ReadyMember, type Trial } from './plan.ts';
+import { chooseMembers, planTrials, podObject, type ReadyMember, type Trial } from './connectivity-plan.ts';
 
 const agent: AgentPod = {
   namespace: 'weft',

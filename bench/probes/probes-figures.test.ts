@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readRun } from '../run-result.ts';
-import { describeProbes } from './report.ts';
-import type { Outcome, Window } from './rounds.ts';
+import { describeProbes } from './probes-figures.ts';
+import type { Outcome, Window } from './side-by-side.ts';
 
 const window = (processorMsPerSec: number, packetsPerSec: number): Window => ({ processorMsPerSec, packetsPerSec });
 const healthy: Outcome = { states: { reachable: 500, degraded: 0, unreachable: 0, unknown: 4499 }, findings: [] };

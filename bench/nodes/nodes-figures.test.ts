@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Run } from './agents.ts';
-import { describeRuns } from './report.ts';
+import { describeRuns } from './nodes-figures.ts';
 
 const run = (factor: number): Run => ({
   programmedMs: 1000 * factor,

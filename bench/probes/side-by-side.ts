@@ -10,7 +10,7 @@ import type { Lab } from '../../test/lab/lab.ts';
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import { builtAgent, requireBuilt } from '../../test/lab/programs.ts';
 import { HEALTH_FLAGS, writeLauncher } from '../../test/lab/support/launcher-script.ts';
-import { connect } from './setting.ts';
+import { connect } from './probed-lab.ts';
 
 export const MODES = ['on', 'off'] as const;
 /** Whether an agent probes. */

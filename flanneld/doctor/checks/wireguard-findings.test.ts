@@ -6,7 +6,7 @@ import type { Draft } from '../draft.ts';
 import { told } from '../tries/handshakes.ts';
 import type { View } from '../view/view.ts';
 import type { WireguardFacts } from '../view/wireguard-facts.ts';
-import { checkWireguard } from './wireguard.ts';
+import { checkWireguard } from './wireguard-findings.ts';
 
 const key = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 const subnet = parsePrefix('10.244.2.0/24');

@@ -4,7 +4,7 @@ import { figure, ratioOfFigures, shown, summaryTable } from '../figures.ts';
 import { showRatio } from '../limits.ts';
 import type { Figure, PartResult, Plot, Table } from '../result.ts';
 import { median } from '../stats.ts';
-import type { Kind, PodSample } from './rounds.ts';
+import type { Kind, PodSample } from './packet-rounds.ts';
 import {
   type Disturbance,
   judgeDisturbance,

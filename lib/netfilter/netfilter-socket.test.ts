@@ -4,7 +4,7 @@ import { type FakeAnswer, fakeMessage, openFakeNetlink } from '../netlink/fake.t
 import { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { EEXIST, ENOBUFS, EPERM } from '../sys/errno.ts';
-import { isOutdated, netfilterOver } from './connection.ts';
+import { isOutdated, netfilterOver } from './netfilter-socket.ts';
 
 const ERESTART = 85;
 const BEGIN = 0x10;

@@ -4,7 +4,7 @@ import { figure, shown } from '../figures.ts';
 import { withInterval } from '../limits.ts';
 import type { Figure, PartResult } from '../result.ts';
 import { mean, median, medianWithInterval, type Ratio } from '../stats.ts';
-import { MODES, type Mode, type Outcome, type Window } from './rounds.ts';
+import { MODES, type Mode, type Outcome, type Window } from './side-by-side.ts';
 
 /** The most processor time that probes may take, in ms a second, and the most packets a second. */
 const PROCESSOR_LIMIT = 5;

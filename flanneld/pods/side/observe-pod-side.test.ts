@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { hostVethName } from '../../../lib/pods/names.ts';
 import { openKoffiSyscalls } from '../../../lib/sys/koffi.ts';
-import { listAttachments } from './observe.ts';
+import { listAttachments } from './observe-pod-side.ts';
 
 test('listAttachments knows pods of our plugin by their names, those of flannel’s by what the runtime remembers', () => {
   const root = mkdtempSync(join(tmpdir(), 'weft-attachments-'));

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../../lib/ip.ts';
 import { parseNetConf } from '../../../lib/net-conf.ts';
 import type { View } from '../view/view.ts';
-import type { PreflightFacts } from './facts.ts';
-import { judgePreflight } from './judge.ts';
+import { judgePreflight } from './installable.ts';
 import { FEATURES } from './kernel-tries.ts';
+import type { PreflightFacts } from './preflight-facts.ts';
 
 const { config } = parseNetConf('{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
 const view = {

@@ -1,4 +1,4 @@
-// Every npm script runs `node scripts/run.mjs NAME …`. First, --help is answered and wrong arguments are refused, which needs
+// Every npm script runs `node scripts/npm-script.mjs NAME …`. First, --help is answered and wrong arguments are refused, which needs
 // nothing but Node. Then the clone is set up, and main(values, words) of the file with that name is called (a suite's file is in
 // suites/). It returns the exit code or throws an error of one line.
 import { COMMANDS, commandOf } from './commands.mjs';

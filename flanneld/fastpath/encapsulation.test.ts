@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
-import { IFF_LOOPBACK, IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { IFF_LOOPBACK, IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/rtnetlink-constants.ts';
+import { outerAddresses, outerOf } from './encapsulation.ts';
 import type { Observed } from './observe.ts';
-import { outerAddresses, outerOf } from './outer.ts';
 
 const UNDERLAY = 2;
 const TUNNEL = 3;

@@ -4,14 +4,19 @@
 import { decodeAck } from '../netlink/ack.ts';
 import { type Netlink, netlinkOver } from '../netlink/connection.ts';
 import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../netlink/constants.ts';
+import { openNetlinkSocket } from '../netlink/netlink-socket.ts';
 import { MessageReader } from '../netlink/reader.ts';
 import { NetlinkError, type NetlinkRequest } from '../netlink/request.ts';
-import { openNetlinkSocket } from '../netlink/socket.ts';
 import type { Exchange, NetlinkTransport } from '../netlink/transport.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import { O_CLOEXEC } from '../sys/file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
-import { NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from './constants.ts';
+import {
+  NFNL_BATCH_GENID,
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFNL_SUBSYS_NFTABLES,
+} from './nf-tables-constants.ts';
 
 export interface Netfilter {
   /** Sends single requests and reads lists. */

@@ -1,6 +1,6 @@
 // The pods' bridge and its ports, by the agent's own comparison: whatever the agent would repair is a finding here.
 
-import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { comparePodSide, type PodSideProblem, type Repair } from '../../pods/side/compare-pod-side.ts';
 import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { describeLoad, othersLoad, readTimes, type Times } from './load.ts';
+import { describeLoad, othersLoad, readTimes, type Times } from './disturbance.ts';
 
 const before: Times = { atMs: 0, busy: 1000, stolen: 50, kernelThreads: 100, own: 200 };
 

@@ -1,6 +1,7 @@
 // What diverts pods' packets from the tunnel: longer or cheaper routes, policy routing rules, strict reverse path filters.
 
 import { containsPrefix, formatPrefix, type IpPrefix } from '../../../lib/ip.ts';
+import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import {
   RT_TABLE_MAIN,
   RTN_BLACKHOLE,
@@ -8,8 +9,7 @@ import {
   RTN_UNICAST,
   RTN_UNREACHABLE,
   RTPROT_KERNEL,
-} from '../../../lib/rtnetlink/constants.ts';
-import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
+} from '../../../lib/rtnetlink/rtnetlink-constants.ts';
 import { spellRule } from '../../../lib/rtnetlink/rule.ts';
 import { MOVE_PROTOCOL } from '../../backend/moving/moved-route.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';

@@ -4,9 +4,9 @@
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { listAddresses } from '../../lib/rtnetlink/address.ts';
-import { IFF_UP, RT_TABLE_MAIN, RTPROT_KERNEL } from '../../lib/rtnetlink/constants.ts';
 import { listLinks, setLink } from '../../lib/rtnetlink/link.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { IFF_UP, RT_TABLE_MAIN, RTPROT_KERNEL } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { createFile, makeDirs, O_RDONLY, openFile } from '../../lib/sys/file.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
 import { check } from '../../lib/sys/sys-error.ts';

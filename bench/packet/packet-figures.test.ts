@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { figure } from '../figures.ts';
-import { causeTable, describePods } from './report.ts';
-import type { Kind, PodSample } from './rounds.ts';
+import { causeTable, describePods } from './packet-figures.ts';
+import type { Kind, PodSample } from './packet-rounds.ts';
 
 const MS = 1e6;
 

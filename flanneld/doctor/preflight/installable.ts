@@ -3,8 +3,8 @@
 import { containsPrefix, formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { backendOfDevice } from '../../backend/registry.ts';
 import type { Draft } from '../draft.ts';
-import type { PreflightFacts } from './facts.ts';
 import { FEATURES, type Feature } from './kernel-tries.ts';
+import type { PreflightFacts } from './preflight-facts.ts';
 
 type Judge = (facts: PreflightFacts) => Draft[];
 

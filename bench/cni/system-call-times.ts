@@ -1,7 +1,7 @@
 // Shows where the time of an execution goes, from the kernel's trace of its system calls: for each call, and for each segment of
 // the timeline. The time between two calls is the program's own: its instructions and the page faults they cause. Pure.
 
-import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE } from '../../lib/rtnetlink/constants.ts';
+import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { figure } from '../figures.ts';
 import type { Figure, Table } from '../result.ts';
 import { median } from '../stats.ts';

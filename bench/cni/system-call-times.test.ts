@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { parseTrace } from '../trace/lines.ts';
-import { alikeExecutions, callTable, findExecutions, namedCalls, segmentFigures, segmentTable } from './where.ts';
+import {
+  alikeExecutions,
+  callTable,
+  findExecutions,
+  namedCalls,
+  segmentFigures,
+  segmentTable,
+} from './system-call-times.ts';
 
 const DRIVER = 10;
 const PROGRAM = '/bin/weft/flannel';

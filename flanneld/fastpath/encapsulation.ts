@@ -4,10 +4,10 @@
 
 import { formatPrefix, type Ip } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
-import { IFF_LOOPBACK, IFF_UP, NUD_PERMANENT } from '../../lib/rtnetlink/constants.ts';
 import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import { IFF_LOOPBACK, IFF_UP, NUD_PERMANENT } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
 import type { Observed } from './observe.ts';
 import type { OuterSettings } from './programs/settings.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { overlayStatus, statusReport } from '../../../test/support/status-report.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
 import type { GuardStatus, StatusReport } from './report.ts';
-import { statusText } from './text.ts';
+import { statusText } from './status-text.ts';
 
 const drift: DriftEntry = {
   time: '2026-01-01T00:00:05.000Z',
