@@ -44,6 +44,15 @@ describe('requests', () => {
     expect(request.describe()).toBe('set wireguard flannel-wg peer KEY');
   });
 
+  test('set and take back a keepalive interval, for a peer that is to be greeted and has none', () => {
+    const text = (keepaliveSec: number, greets: boolean): string =>
+      payloadHex(setWireguardPeer(ref, { ...peer, keepaliveSec }, 'peer KEY', greets));
+    const again = `30000080 24000100 ${hex('02')} 06000500 00000000`.replaceAll(' ', '');
+    const peers = (payload: string): string => payload.slice(32);
+    expect(peers(text(0, true))).toBe(`${peers(text(1, false))}${again}`);
+    expect(text(25, true)).toBe(text(25, false));
+  });
+
   test('leave the endpoint of a peer unchanged', () => {
     const text = payloadHex(setWireguardPeer(ref, { ...peer, endpoint: undefined }, 'peer KEY'));
     expect(text).not.toContain('0200ca6cc0a83202');

@@ -101,19 +101,34 @@ export function setWireguardDevice(
 }
 
 /**
- * Makes or changes a peer. A prefix that another peer has moves to this one without an error. `spelled` names the peer in messages. Same
- * as: `wg set DEV peer KEY …`.
+ * Makes or changes a peer. A prefix that another peer has moves to this one without an error. `spelled` names the peer in messages. With
+ * `greets` the kernel begins a handshake at once, not with the first packet to the peer: it does so when it gets a keepalive interval and had
+ * none, so the message sets the shortest one and then the wanted one. Same as: `wg set DEV peer KEY …`.
  */
-export function setWireguardPeer(ref: WireguardRef, peer: WireguardPeer, spelled: string): NetlinkRequest {
+export function setWireguardPeer(
+  ref: WireguardRef,
+  peer: WireguardPeer,
+  spelled: string,
+  greets = false,
+): NetlinkRequest {
+  const { publicKey, presharedKey, endpoint, keepaliveSec, allowedIps } = peer;
+  const takesBack = greets && keepaliveSec === 0;
   return request(ref, `set wireguard ${ref.name} ${spelled}`, `wg set ${ref.name} ${spelled}`, (writer) => {
-    onePeer(writer, () => {
-      writer.attrBytes(WGPEER_A_PUBLIC_KEY, peer.publicKey);
-      writer.attrU32(WGPEER_A_FLAGS, WGPEER_F_REPLACE_ALLOWEDIPS);
-      writer.attrBytes(WGPEER_A_PRESHARED_KEY, peer.presharedKey);
-      if (peer.endpoint !== undefined) writer.attrBytes(WGPEER_A_ENDPOINT, sockaddr(peer.endpoint));
-      writer.attrU16(WGPEER_A_KEEPALIVE, peer.keepaliveSec);
-      writer.nest(WGPEER_A_ALLOWEDIPS | NLA_F_NESTED, () => {
-        for (const prefix of peer.allowedIps) writer.nest(NLA_F_NESTED, () => writeAllowedIp(writer, prefix));
+    writer.nest(WGDEVICE_A_PEERS | NLA_F_NESTED, () => {
+      writer.nest(NLA_F_NESTED, () => {
+        writer.attrBytes(WGPEER_A_PUBLIC_KEY, publicKey);
+        writer.attrU32(WGPEER_A_FLAGS, WGPEER_F_REPLACE_ALLOWEDIPS);
+        writer.attrBytes(WGPEER_A_PRESHARED_KEY, presharedKey);
+        if (endpoint !== undefined) writer.attrBytes(WGPEER_A_ENDPOINT, sockaddr(endpoint));
+        writer.attrU16(WGPEER_A_KEEPALIVE, takesBack ? 1 : keepaliveSec);
+        writer.nest(WGPEER_A_ALLOWEDIPS | NLA_F_NESTED, () => {
+          for (const prefix of allowedIps) writer.nest(NLA_F_NESTED, () => writeAllowedIp(writer, prefix));
+        });
+      });
+      if (!takesBack) return;
+      writer.nest(NLA_F_NESTED, () => {
+        writer.attrBytes(WGPEER_A_PUBLIC_KEY, publicKey);
+        writer.attrU16(WGPEER_A_KEEPALIVE, 0);
       });
     });
   });
@@ -123,9 +138,11 @@ export function setWireguardPeer(ref: WireguardRef, peer: WireguardPeer, spelled
 export function removeWireguardPeer(ref: WireguardRef, publicKey: Uint8Array, spelled: string): NetlinkRequest {
   const text = `${ref.name} ${spelled} remove`;
   return request(ref, `set wireguard ${text}`, `wg set ${text}`, (writer) => {
-    onePeer(writer, () => {
-      writer.attrBytes(WGPEER_A_PUBLIC_KEY, publicKey);
-      writer.attrU32(WGPEER_A_FLAGS, WGPEER_F_REMOVE_ME);
+    writer.nest(WGDEVICE_A_PEERS | NLA_F_NESTED, () => {
+      writer.nest(NLA_F_NESTED, () => {
+        writer.attrBytes(WGPEER_A_PUBLIC_KEY, publicKey);
+        writer.attrU32(WGPEER_A_FLAGS, WGPEER_F_REMOVE_ME);
+      });
     });
   });
 }
@@ -147,10 +164,6 @@ function request(
     describe: () => text,
     command: () => command,
   };
-}
-
-function onePeer(writer: MessageWriter, write: () => void): void {
-  writer.nest(WGDEVICE_A_PEERS | NLA_F_NESTED, () => writer.nest(NLA_F_NESTED, write));
 }
 
 function writeAllowedIp(writer: MessageWriter, { ip, length }: IpPrefix): void {

@@ -5,8 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deleteOperation } from '../../flanneld/subnet/etcd/etcd-json.ts';
 import { findFlanneld } from '../cluster/interop/programs.ts';
 import { startFlow } from '../faults/probe/flow.ts';
+import type { FlowResult } from '../faults/probe/spec.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import type { LabPod } from '../lab/lab-pod.ts';
+import { failed } from '../lab/matrix.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { allPodsReach } from '../lab/support/status.ts';
@@ -16,7 +19,14 @@ import { never } from '../support/store-contract.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
 const LOOK_MS = 30_000;
+const RATE_HZ = 20;
 const flanneld = findFlanneld();
+
+function podOf(node: LabNode): LabPod {
+  const [pod] = node.pods;
+  if (pod === undefined) throw new Error(`${node.name} has no pod`);
+  return pod;
+}
 
 beforeEach(() => needs.machine(flanneld !== undefined, 'flannel’s flanneld (in KUBEBUILDER_ASSETS, then on PATH)'));
 
@@ -65,19 +75,60 @@ describe.each([
     expect(await shapeOf(ours)).toEqual(await shapeOf(theirs));
   });
 
-  test('a node changes from flannel to Weft and back under a flow, and is reached again each time', async () => {
-    const [from, to] = [ours.pods[0], theirs.pods[0]];
-    if (from === undefined || to === undefined) throw new Error('a pod is missing');
-    for (const [what, program] of [
-      ['flannel → Weft', builtAgent],
-      ['Weft → flannel', flanneld ?? ''],
-    ] as const) {
-      const flow = await startFlow(from, to, { rateHz: 20 });
-      await started().run(theirs, program);
-      await allPodsReach(lab);
-      const { lost, longestLossMs, sent } = await flow.stop();
-      process.stdout.write(`${type}, ${what}: ${lost} of ${sent} packets lost, at most ${longestLossMs} ms in a row\n`);
+  /** Gives the second node another agent under a flow in each direction. Resolves with what the flows saw. */
+  async function changeTo(program: string, end: 'stop' | 'kill'): Promise<FlowResult[]> {
+    const [from, to] = [podOf(ours), podOf(theirs)];
+    const flows = [await startFlow(from, to, { rateHz: RATE_HZ }), await startFlow(to, from, { rateHz: RATE_HZ })];
+    for (const flow of flows) await flow.begin();
+    await theirs.agent[end]();
+    await started().run(theirs, program);
+    await allPodsReach(lab);
+    return await Promise.all(flows.map((flow) => flow.stop()));
+  }
+
+  function show(what: string, results: readonly FlowResult[]): void {
+    for (const [at, { lost, longestLossMs, sent }] of results.entries()) {
+      const way = at === 0 ? 'to the node' : 'from the node';
+      process.stdout.write(
+        `${type}, ${what}, ${way}: ${lost} of ${sent} packets lost, at most ${longestLossMs} ms in a row\n`,
+      );
     }
+  }
+
+  const hasDevice = async (node: LabNode): Promise<boolean> =>
+    (await node.exec(['test', '-e', `/sys/class/net/${device}`])).exitCode === 0;
+
+  test('Weft takes over the device of a flannel that was killed, and no packet is lost', async () => {
+    const index = await theirs.run(['cat', `/sys/class/net/${device}/ifindex`]);
+    const results = await changeTo(builtAgent, 'kill');
+    show('flannel, killed → Weft', results);
+    expect(await theirs.run(['cat', `/sys/class/net/${device}/ifindex`])).toBe(index);
+    expect(results.map(({ lost }) => lost)).toEqual([0, 0]);
+  });
+
+  test('Weft gives a node back to flannel, and it is reached again', async () => {
+    await theirs.agent.stop();
+    // What is lost from here on is lost by flannel, which deletes a WireGuard device that it finds and makes its own.
+    expect(await hasDevice(theirs)).toBe(true);
+    expect(failed(await lab.matrix())).toEqual([]);
+    show('Weft → flannel', await changeTo(flanneld ?? '', 'stop'));
+  });
+
+  test('a node changes from a flannel that was stopped to Weft, and is reached again', async () => {
+    const results = await changeTo(builtAgent, 'stop');
+    show('flannel, stopped → Weft', results);
+    // A flannel that is stopped leaves its ipip device.
+    if (type === 'ipip') expect(results.map(({ lost }) => lost)).toEqual([0, 0]);
+  });
+
+  test('control: a flannel that is stopped deletes its WireGuard device, so no packet passes until another agent runs', async () => {
+    await started().run(theirs, flanneld ?? '');
+    await allPodsReach(lab);
+    await theirs.agent.stop();
+    expect(await hasDevice(theirs)).toBe(type !== 'wireguard');
+    expect(failed(await lab.matrix()).length > 0).toBe(type === 'wireguard');
+    await started().run(theirs, builtAgent);
+    await allPodsReach(lab);
   });
 
   test('a peer whose lease is gone is forgotten by our agent', async () => {

@@ -254,6 +254,37 @@ describe('three nodes with WireGuard', () => {
   });
 });
 
+describe('two nodes whose pods send nothing, without probes and keepalive', () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    if (!hasWireguard) return;
+    const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'wireguard' } };
+    lab = await startLab({ nodes: 2, netConf, agent: { args: ['--probes=off'] } });
+  });
+  afterAll(() => lab?.down());
+
+  const shaken = async (node: LabNode): Promise<boolean> => {
+    const times = [...(await wg(node, 'flannel-wg', 'latest-handshakes')).values()];
+    return times.length === 1 && times.every((text) => Number(text) > 0);
+  };
+
+  test('greet each other, so that the first packet need not wait', async () => {
+    for (const node of lab.nodes) await waitUntil(() => shaken(node), LOOK_MS, `a handshake of ${node.name}`);
+    for (const node of lab.nodes) {
+      expect([...(await wg(node, 'flannel-wg', 'persistent-keepalive')).values()]).toEqual(['off']);
+    }
+  });
+
+  // Until the other node notices by itself, 15 s later, it encrypts for a session that is gone.
+  test('greet again when a device was made anew', async () => {
+    const one = lab.node('node-1');
+    await one.run(['ip', 'link', 'del', 'flannel-wg']);
+    const isBack = async (): Promise<boolean> => (await one.exec(['wg', 'show', 'flannel-wg'])).exitCode === 0;
+    await waitUntil(isBack, LOOK_MS, 'the device');
+    await waitUntil(() => shaken(one), LOOK_MS, 'a handshake');
+  });
+});
+
 describe.each([
   { mode: 'separate', devices: ['flannel-wg', 'flannel-wg-v6'], port6: 51821 },
   { mode: 'auto', devices: ['flannel-wg'], port6: 51820 },

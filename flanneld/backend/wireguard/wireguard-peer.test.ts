@@ -28,6 +28,9 @@ function have(more: Partial<PresentWireguardPeer> = {}): PresentWireguardPeer {
   return { ...want, handshakeSec: NOW - 10, rxBytes: 1, txBytes: 1, ...more };
 }
 
+/** A peer at another endpoint, without a session: its endpoint is set. */
+const gone = (): PresentWireguardPeer => have({ endpoint: elsewhere, handshakeSec: 0 });
+
 /** Takes the place of the generic netlink socket, which these requests do not use until they are written. */
 const control = {
   ref: () => ({ family: 32, ...device }),
@@ -79,7 +82,25 @@ describe('a change', () => {
     const text = fresh().put(want, roaming, place).command?.() ?? '';
     expect(text).toContain('allowed-ips 10.244.2.0/24,fd00:244:0:2::/64');
     const bytes = (given: PresentWireguardPeer | undefined): number => written(fresh().put(want, given, place));
-    expect(bytes(undefined) - bytes(roaming)).toBe(20);
+    expect(bytes(have({ endpoint: want.endpoint })) - bytes(roaming)).toBe(0);
+    expect(bytes(gone()) - bytes(roaming)).toBe(20);
+  });
+
+  test('greets a new peer, and no present one', () => {
+    const kind = fresh();
+    const greeting = 48;
+    expect(written(kind.put(want, undefined, place)) - written(kind.put(want, gone(), place))).toBe(greeting);
+  });
+
+  test('greets at most 100 of many new peers in a second, and others in the next', () => {
+    let now = NOW;
+    const kind = wireguardPeerKind(control, () => now);
+    const sizes = (count: number): number[] =>
+      Array.from({ length: count }, () => written(kind.put(want, undefined, place)));
+    const [first = 0] = sizes(1);
+    expect(sizes(199).filter((size) => size === first)).toHaveLength(99);
+    now += 1;
+    expect(sizes(1)).toEqual([first]);
   });
 
   test('is printed as a command of wg(8), without the preshared key', () => {

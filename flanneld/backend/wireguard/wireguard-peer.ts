@@ -23,15 +23,25 @@ export interface WantedWireguardPeer extends WireguardPeer {
 export const SESSION_SEC = 180;
 
 /**
+ * How many new peers are greeted in a second. A greeting costs both nodes a handshake, some tenths of a millisecond, and a packet of a pod
+ * must not wait for those of thousands of peers.
+ */
+const GREETINGS_A_SECOND = 100;
+
+/**
  * The kind, for the devices that `control` reaches. A peer that roams has another endpoint than its lease says. That is right while its
  * session lives: behind a NAT it can be reached in no other way. The endpoint is set again when the session is dead, or when the lease
  * names another endpoint than the agent set before. `unixSec` returns the time of day.
+ *
+ * A new peer is greeted: it may know this node from before, and would for 15 seconds encrypt for a session that is gone with the former
+ * device or key.
  */
 export function wireguardPeerKind(
   control: WireguardControl,
   unixSec: () => number = () => Date.now() / 1000,
 ): ObjectKind<WantedWireguardPeer, PresentWireguardPeer> {
   const lastSet = new Map<string, Endpoint>();
+  const mayGreet = upToEachSecond(GREETINGS_A_SECOND, unixSec);
   const isWellPlaced = (have: PresentWireguardPeer, want: WantedWireguardPeer): boolean => {
     if (have.endpoint !== undefined && sameEndpoint(have.endpoint, want.endpoint)) return true;
     const before = lastSet.get(keyText(want.publicKey));
@@ -54,7 +64,8 @@ export function wireguardPeerKind(
       const keeps = have !== undefined && isWellPlaced(have, want);
       if (!keeps) lastSet.set(keyText(want.publicKey), want.endpoint);
       const peer = keeps ? { ...want, endpoint: undefined } : want;
-      return setWireguardPeer(control.ref(deviceOf(tunnel)), peer, spellPeer(want));
+      const greets = have === undefined && mayGreet();
+      return setWireguardPeer(control.ref(deviceOf(tunnel)), peer, spellPeer(want), greets);
     },
     remove({ publicKey }, { tunnel }) {
       lastSet.delete(keyText(publicKey));
@@ -63,6 +74,17 @@ export function wireguardPeerKind(
     spell: ({ publicKey }) => `wireguard peer ${keyText(publicKey)}`,
     difference: (have) => `had ${spellRest(have)}`,
     execute: (requests) => Promise.resolve(refusedByKernel(control, requests)),
+  };
+}
+
+/** Returns a function that returns true at most `most` times in a second. */
+function upToEachSecond(most: number, unixSec: () => number): () => boolean {
+  let [second, count] = [0, 0];
+  return () => {
+    const now = Math.floor(unixSec());
+    if (now !== second) [second, count] = [now, 0];
+    count += 1;
+    return count <= most;
   };
 }
 
