@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { runCommand } from '../../test/lab/command.ts';
+import { slowed } from '../../test/support/slowness.ts';
 
 const LIMIT_MS = 20_000;
 
@@ -61,8 +62,10 @@ export class PathLoad {
 
   async #run(netns: string, args: readonly string[]): Promise<string> {
     const command = ['nsenter', `--net=${netns}`, '--', this.#program, ...args];
-    const { exitCode, stdout, stderr } = await runCommand(command, { timeoutMs: LIMIT_MS });
-    if (exitCode !== 0) throw new Error(`path-load ${args.join(' ')}: ${stderr.trim() || `exit ${exitCode}`}`);
-    return stdout.trim();
+    const { exitCode, signal, stdout, stderr } = await runCommand(command, { timeoutMs: LIMIT_MS });
+    if (exitCode === 0) return stdout.trim();
+    const why =
+      signal === null ? `exit ${exitCode}` : `ended by ${signal} (it may run for ${slowed(LIMIT_MS) / 1000} s)`;
+    throw new Error(`path-load ${args.join(' ')}: ${stderr.trim() || why}`);
   }
 }

@@ -9,6 +9,7 @@
 // MODE is tcp or udp (one byte there and back), connect (connect, one byte there and back, close) or stream. A CPU of -1 is any.
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -31,13 +32,19 @@
 // Offsets that are added to PORT.
 enum { TCP, UDP, CONNECT, STREAM };
 enum { WARM_UP = 200, BLOCK = 1 << 17, MOST = 1 << 20, SLICES = 20 };
+// Seconds that an answer may take. TCP sends what was lost again; a path that is silent for longer than this is broken.
+enum { UDP_LIMIT = 1, TCP_LIMIT = 15 };
 
 static char block[BLOCK];
 static float samples[MOST];
 static int base;
 
 static void fail(const char *what) {
-    perror(what);
+    // What the kernel says when a time limit of a socket is over: EINPROGRESS for connect(2).
+    if (errno == EAGAIN || errno == EINPROGRESS)
+        fprintf(stderr, "%s: nothing came back in time (%d s by TCP, %d s by UDP)\n", what, TCP_LIMIT, UDP_LIMIT);
+    else
+        perror(what);
     exit(1);
 }
 
@@ -80,12 +87,20 @@ static void set(int socket, int level, int option) {
     setsockopt(socket, level, option, &one, sizeof one);
 }
 
+// Without this, a peer would be waited for for ever whose packets are lost, or who is gone.
+static void limit(int socket, int seconds) {
+    struct timeval time = {.tv_sec = seconds};
+    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
 static int open_at(int type, const char *address, int port) {
     int fd = socket(AF_INET, type, 0);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(base + port)};
     if (address) {
         inet_pton(AF_INET, address, &at.sin_addr);
         if (type == SOCK_STREAM) set(fd, IPPROTO_TCP, TCP_NODELAY);
+        limit(fd, type == SOCK_STREAM ? TCP_LIMIT : UDP_LIMIT);
         if (connect(fd, (void *)&at, sizeof at)) fail("connect");
     } else {
         set(fd, SOL_SOCKET, SO_REUSEADDR);
@@ -123,6 +138,7 @@ static void serve_stream(int port, void (*handle)(int), int forks) {
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         if (fd < 0) continue;
+        limit(fd, TCP_LIMIT);
         if (!forks || !fork()) {
             handle(fd);
             if (forks) _exit(0);
@@ -151,14 +167,8 @@ static void serve(void) {
 static void exchange(int fd) {
     char byte = 7;
     if (write(fd, &byte, 1) != 1) fail("write");
+    errno = 0;
     if (read(fd, &byte, 1) != 1) fail("read");
-}
-
-static int open_udp(const char *address) {
-    struct timeval limit = {.tv_sec = 1};
-    int fd = open_at(SOCK_DGRAM, address, UDP);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    return fd;
 }
 
 static void connect_once(const char *address) {
@@ -172,7 +182,7 @@ static void connect_once(const char *address) {
 
 static void exchanges(const char *mode, const char *address, double seconds) {
     int connects = !strcmp(mode, "connect");
-    int fd = connects ? -1 : !strcmp(mode, "udp") ? open_udp(address) : open_at(SOCK_STREAM, address, TCP);
+    int fd = connects ? -1 : !strcmp(mode, "udp") ? open_at(SOCK_DGRAM, address, UDP) : open_at(SOCK_STREAM, address, TCP);
     for (int warm = 0; warm < WARM_UP && !connects; warm++) exchange(fd);
     double at = now(), before = worked(), end = at + seconds;
     long count = 0;
@@ -201,12 +211,13 @@ static void stream(const char *address, double seconds) {
         samples[slice] = sent * 8 / (at - start) / 1e9;
     }
     shutdown(fd, SHUT_WR);
+    errno = 0;
     if (read(fd, &sum, sizeof sum) != sizeof sum) fail("read");
     printf("%.4f %.4f\n", median(SLICES), (worked() - before) / (sum / 1e9));
 }
 
 static void first(const char *address) {
-    int fd = open_udp(address);
+    int fd = open_at(SOCK_DGRAM, address, UDP);
     double start = now();
     exchange(fd);
     printf("%.1f 0\n", (now() - start) * 1e6);
