@@ -125,13 +125,30 @@ describe('chooseBackend', () => {
     expect(() => choose({ Type: 'vxlan', MoveTo })).toThrow(`net-conf: ${want}`);
   });
 
+  const cloud = {
+    why: 'it writes into the cloud’s route table, for which each node would need the cloud’s credentials',
+    instead: 'vxlan, or alloc when the cloud’s own controller sets the routes',
+  };
   test.for([
-    { type: 'ipsec', want: 'wireguard, which encrypts as well' },
-    { type: 'tencent-vpc', want: 'alloc' },
-  ])('refuses $type and names the backend to use instead', ({ type, want }) => {
-    expect(() => choose({ Type: type.toUpperCase(), ListenPort: 51820 })).toThrow(
-      `net-conf: Backend.Type: Weft has no backend ${type}; use ${want}`,
+    {
+      type: 'ipsec',
+      why: 'it needs strongSwan’s daemon on each node to agree on keys',
+      instead: 'wireguard, which encrypts as well',
+    },
+    { type: 'tencent-vpc', ...cloud },
+    { type: 'aws-vpc', ...cloud },
+    { type: 'gce', ...cloud },
+    { type: 'ali-vpc', ...cloud },
+  ])('refuses $type, with the reason and what to use instead', ({ type, why, instead }) => {
+    expect(messageOf(() => choose({ Type: type.toUpperCase(), ListenPort: 51820 }))).toBe(
+      `net-conf: Backend.Type: Weft has no backend ${type}: ${why}; use ${instead}`,
     );
+  });
+
+  // The types that flannel 0.28 registers, and those that it had until 0.20.
+  const ofFlannel = ['alloc', 'extension', 'host-gw', 'ipip', 'ipsec', 'tencent-vpc', 'udp', 'vxlan', 'wireguard'];
+  test.for([...ofFlannel, 'aws-vpc', 'gce', 'ali-vpc'])('knows flannel’s backend %s', (type) => {
+    expect(messageOf(() => choose({ Type: type }))).toMatch(/^accepted$|: Weft has no backend [^ ]+: .+; use /);
   });
 
   const backends = 'one of vxlan, host-gw, wireguard, ipip, udp, alloc, extension';

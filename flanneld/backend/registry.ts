@@ -21,10 +21,24 @@ export function backendOfDevice(link: Link): AnyBackendType | undefined {
   return BACKENDS.find((backend) => backend.ownsDevice?.(link) === true);
 }
 
-/** flannel's backends that Weft does not have, and what to use instead. */
-const INSTEAD: ReadonlyMap<string, string> = new Map([
-  ['ipsec', 'wireguard, which encrypts as well'],
-  ['tencent-vpc', 'alloc with routes of the cloud’s own controller, or vxlan'],
+/** Why Weft has no such backend, and what to use instead. */
+interface Refused {
+  readonly why: string;
+  readonly instead: string;
+}
+
+const CLOUD_ROUTES: Refused = {
+  why: 'it writes into the cloud’s route table, for which each node would need the cloud’s credentials',
+  instead: 'vxlan, or alloc when the cloud’s own controller sets the routes',
+};
+
+/** The backends of flannel that Weft does not have; flannel itself removed those of AWS, Google and Alibaba in 0.20. */
+const REFUSED: ReadonlyMap<string, Refused> = new Map([
+  [
+    'ipsec',
+    { why: 'it needs strongSwan’s daemon on each node to agree on keys', instead: 'wireguard, which encrypts as well' },
+  ],
+  ...['tencent-vpc', 'aws-vpc', 'gce', 'ali-vpc'].map((type) => [type, CLOUD_ROUTES] as const),
 ]);
 
 /** The backend part of net-conf.json. */
@@ -51,9 +65,10 @@ export function chooseBackend(
 }
 
 function unknownBackend({ type, place }: NetConf['backend'], backends: readonly AnyBackendType[]): ConfigError {
-  const instead = type === undefined ? undefined : INSTEAD.get(type);
-  if (instead !== undefined) {
-    return new ConfigError(place.source, 'Backend.Type', `Weft has no backend ${type}; use ${instead}`);
+  const refused = type === undefined ? undefined : REFUSED.get(type);
+  if (refused !== undefined) {
+    const { why, instead } = refused;
+    return new ConfigError(place.source, 'Backend.Type', `Weft has no backend ${type}: ${why}; use ${instead}`);
   }
   const expected = `expected one of ${backends.map((one) => one.type).join(', ')}`;
   const given = readString(place, 'Type');

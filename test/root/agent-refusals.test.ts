@@ -50,7 +50,7 @@ describe('a wrong configuration', () => {
     {
       name: 'a backend of flannel’s that Weft has not',
       netConf: { Network: '10.244.0.0/16', Backend: { Type: 'ipsec' } },
-      want: 'net-conf: Backend.Type: Weft has no backend ipsec; use wireguard, which encrypts as well',
+      want: 'net-conf: Backend.Type: Weft has no backend ipsec: it needs strongSwan’s daemon on each node to agree on keys; use wireguard',
     },
     {
       name: 'a VNI out of range',
