@@ -124,10 +124,10 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   /** A remark about the MTU for the operator; undefined when there is none. */
   mtuNote?(underlay: Link): string | undefined;
   /**
-   * Makes or corrects the overlay's own device and its address; absent when it has no device. Throws OpError that names the obstacle; then
-   * nothing is left half done.
+   * Makes or corrects the overlay's own device and its address, and removes routes of a former backend; returns undefined when the backend
+   * has no device. Throws OpError that names the obstacle; then nothing is left half done.
    */
-  ensureDevice?(underlay: Link, mtu: number, onChange: OnDeviceChange): Device;
+  ensureDevice?(underlay: Link, mtu: number, onChange: OnDeviceChange): Device | undefined;
   /** The peers in a snapshot of the leases. Returns the same object as long as nothing has changed. */
   plan(snapshot: LeaseSnapshot, context: PlanContext): Plan<P> | Promise<Plan<P>>;
   /** Whether packets' way to peers depends on the node's addresses and routes, so that a change of these needs a new plan. */

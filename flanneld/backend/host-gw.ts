@@ -6,7 +6,8 @@ import { ConfigError } from '../../lib/errors.ts';
 import { formatIp, sameIp } from '../../lib/ip.ts';
 import { wanted } from '../dataplane/objects/kind.ts';
 import { route } from '../dataplane/objects/route.ts';
-import type { Backend, BackendType, FamilySettings, OverlaySpec } from './backend.ts';
+import type { Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from './backend.ts';
+import { leavingFormerBackend } from './moving/former-routes.ts';
 import { type RoutePeer, routePlanner } from './route-peer.ts';
 
 const TYPE = 'host-gw';
@@ -29,15 +30,20 @@ const hostGwBackend: Backend = {
     }
   },
   advertise: () => Promise.resolve({ backendType: TYPE }),
-  overlays: (_, families) => families.map(hostGwOverlay),
+  overlays: ({ tools }, families) => families.map((settings) => hostGwOverlay(settings, tools)),
 };
 
-function hostGwOverlay(settings: FamilySettings): OverlaySpec<RoutePeer> {
+function hostGwOverlay(settings: FamilySettings, { netlink }: BackendTools): OverlaySpec<RoutePeer> {
+  const leaveFormer = leavingFormerBackend(netlink, settings.network);
   return {
     name: settings.family === 4 ? TYPE : `${TYPE}-v6`,
     check: `routes to IPv${settings.family} peers on ${settings.underlay}`,
     settings,
     mtu: (underlay) => underlay.mtu,
+    ensureDevice(_, __, onChange) {
+      leaveFormer(onChange);
+      return undefined;
+    },
     kinds: [route],
     objects: ({ subnet: destination, publicIp: gateway }) => [wanted(route, { destination, gateway, by: 'underlay' })],
     plan: routePlanner({ ...settings, types: [TYPE] }),

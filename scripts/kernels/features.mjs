@@ -23,6 +23,7 @@ export const FEATURES = [
   { feature: 'WireGuard', files: ['test/kernels/wireguard.test.ts'] },
   { feature: 'a cluster moves from vxlan to WireGuard', files: ['test/kernels/moving.test.ts'] },
   { feature: 'IPIP', files: ['test/kernels/ipip.test.ts'] },
+  { feature: 'a cluster changes from IPIP to WireGuard and back', files: ['test/kernels/backend-change.test.ts'] },
   {
     feature: 'WireGuard and IPIP beside a real flanneld',
     files: ['test/kernels/beside-flannel.test.ts'],

@@ -10,6 +10,7 @@ import type { Plan } from '../../dataplane/plan.ts';
 import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type { Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { leavingFormerBackend } from '../moving/former-routes.ts';
 import { OnLink, withDirect } from '../on-link.ts';
 import { type RoutePeer, routePlanner } from '../route-peer.ts';
 import { ensureIpipDevice, IPIP_DEVICE, IPIP_OVERHEAD_BYTES, ipipMtu } from './ipip-device.ts';
@@ -62,6 +63,7 @@ function ipipOverlay(
 ): OverlaySpec<IpipPeer> {
   const { netlink, clock } = tools;
   const { subnet, network, local } = settings;
+  const leaveFormer = leavingFormerBackend(netlink, network);
   return {
     name: IPIP_DEVICE,
     check: `device ${IPIP_DEVICE} and its peers`,
@@ -70,6 +72,7 @@ function ipipOverlay(
     ensureDevice(_, mtu, onChange) {
       const device = ensureIpipDevice(netlink, { local, mtu }, (request, was) => onChange('link', request, was));
       ensureOwnAddress(netlink, device, subnet.ip, network, (request, was) => onChange('address', request, was));
+      leaveFormer(onChange);
       return device;
     },
     kinds: [route],

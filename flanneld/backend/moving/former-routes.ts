@@ -67,6 +67,14 @@ export function removeNetworkRoutes(netlink: Netlink, network: IpPrefix, onChang
   }
 }
 
+/** Returns a function that removes once what another backend, or a move, has left of routes. The function throws NetlinkError. */
+export function leavingFormerBackend(netlink: Netlink, network: IpPrefix): (onChange: OnDeviceChange) => void {
+  return onceOnly((onChange: OnDeviceChange) => {
+    removeNetworkRoutes(netlink, network, onChange);
+    removeMovedRoutes(netlink, network, onChange);
+  });
+}
+
 /** The fields that identify a route. The gateway of a route over a nexthop object belongs to that object and is left out. */
 function whichOf({ destination, table, protocol, type, priority, nexthopId, gateway, oif }: Route) {
   const which = { destination, table, protocol, type, ...(priority !== undefined && { priority }) };

@@ -10,6 +10,7 @@ import type { Plan } from '../../dataplane/plan.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { Backend, BackendTools, BackendType, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { onceOnly, removeFormerRoutes } from '../moving/former-routes.ts';
 import { ensureNetworkRoute } from '../network-route.ts';
 import { portKey, readPort } from '../port-key.ts';
 import { type RoutePeer, routePlanner } from '../route-peer.ts';
@@ -55,6 +56,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
   readonly #port: number;
   readonly #tools: BackendTools;
   readonly #planner: (snapshot: LeaseSnapshot) => Plan<RoutePeer>;
+  readonly #leaveFormer: (given: { readonly device: Device; readonly onChange: OnDeviceChange }) => void;
   #tun: Tun | undefined;
   #forwarder: UdpForwarder | undefined;
   #device: Device | undefined;
@@ -64,6 +66,9 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     this.kinds = [new UdpPeers(() => this.#forwarder)];
     this.#port = port;
     this.#tools = tools;
+    this.#leaveFormer = onceOnly(({ device, onChange }) =>
+      removeFormerRoutes(tools.netlink, settings.network, device, onChange),
+    );
     this.#planner = routePlanner({ ...settings, types: ['', TYPE] });
   }
 
@@ -96,6 +101,8 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
       onChange('link', request, 'changed');
     }
     ensureOwnAddress(netlink, link, subnet.ip, network, (request, was) => onChange('address', request, was));
+    // Routes to single peers would lead past the device, and one to the network stands in the way of the device’s own.
+    this.#leaveFormer({ device: link, onChange });
     ensureNetworkRoute(netlink, link, network, onChange, { scope: RT_SCOPE_UNIVERSE });
     return link;
   }
