@@ -22,7 +22,10 @@ import { leaseOf, netConf, removeDevice, UNDERLAY } from './overlay.ts';
 export interface AgentFigures {
   /** Resident memory in megabytes, by what the agent was doing. */
   readonly memoryMb: Readonly<Record<string, number>>;
-  /** Processor time in milliseconds a second, children included, of the idle agent: without peers, and with all of them. */
+  /**
+   * Processor time in milliseconds a second, children included, of the idle agent: without peers, and with all of them. With all of them
+   * it does not probe, because none of them exists: it would ask of each what is wrong. The part `probes` measures what probing costs.
+   */
   readonly idleMsPerSec: Readonly<Record<string, number>>;
   /** Milliseconds from writing the first lease file until the last route is in the kernel. */
   readonly convergeMs: Readonly<Record<string, number>>;
@@ -40,8 +43,8 @@ const DEVICE = 'flannel.1';
 const NODE = 'bench';
 
 /**
- * Does all measurements on the agent. Its idle processor time is measured for `idleMs`, which begins `restMs` after the last
- * peers were added, because collecting the garbage of thousands of leases still belongs to the work of adding them.
+ * Does all measurements on the agent. Its idle processor time is measured for `idleMs`, which begins `restMs` after it has
+ * taken in all peers, because collecting the garbage of thousands of leases still belongs to the work of adding them.
  */
 export async function measureAgent(
   netlink: Netlink,
@@ -52,7 +55,8 @@ export async function measureAgent(
 ): Promise<AgentFigures> {
   // Otherwise the agent's first work would be to remove the peers of the measurement before.
   removeDevice(netlink);
-  const agent = new BenchedAgent(netlink, repository, folder);
+  const start = (...flags: string[]): BenchedAgent => new BenchedAgent(netlink, repository, folder, flags);
+  let agent = start();
   try {
     show('agent: start');
     await agent.ready();
@@ -71,7 +75,10 @@ export async function measureAgent(
     await sleep(SETTLE_MS);
     const gap = await agent.loopGap();
     memoryMb[`with ${MANY} peers`] = agent.memoryMb();
-    await sleep(restMs);
+    await agent.stop();
+    agent = start('--probes=off');
+    await agent.ready();
+    await sleep(SETTLE_MS + restMs);
     show('agent: idle with peers');
     idleMsPerSec[`with ${MANY} peers`] = await agent.processorTime(idleMs);
     return { memoryMb, idleMsPerSec, convergeMs, gap };
@@ -88,13 +95,14 @@ class BenchedAgent {
   readonly #logFile: string;
   readonly #child: ChildProcess;
 
-  constructor(netlink: Netlink, repository: string, folder: string) {
+  constructor(netlink: Netlink, repository: string, folder: string, more: readonly string[]) {
     this.#netlink = netlink;
     this.#leases = join(folder, 'leases');
     this.#subnetFile = join(folder, 'subnet.env');
     this.#gapFile = join(folder, 'gap.json');
     this.#logFile = join(folder, 'agent.log');
-    mkdirSync(this.#leases);
+    mkdirSync(this.#leases, { recursive: true });
+    rmSync(this.#subnetFile, { force: true });
     // The agent keeps this lease, as if from an earlier run. A new lease might take a peer's subnet.
     this.#publish(NODE, leaseOf(0)[1]);
     const [config, watcher] = [join(folder, 'net-conf.json'), join(folder, 'watcher.cjs')];
@@ -107,10 +115,12 @@ class BenchedAgent {
       `--net-config-path=${config}`,
       `--subnet-file=${this.#subnetFile}`,
       `--subnet-dir=${this.#leases}`,
+      ...more,
     ];
     this.#child = spawn(process.execPath, [join(repository, 'dist/flanneld'), ...flags], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, NODE_OPTIONS: `--require ${watcher}` },
+      // Nothing else of this environment, as on a lab node: NODE_EXTRA_CA_CERTS alone costs each Node 2 MB.
+      env: { PATH: process.env['PATH'], NODE_OPTIONS: `--require ${watcher}` },
     });
     closeSync(log);
     process.on('exit', () => this.#child.kill('SIGKILL'));

@@ -41,7 +41,7 @@ describe('LeaseDir, when it knows which files changed', () => {
     await dir.read();
     const subnets = async (changed?: ReadonlySet<string>): Promise<string[]> =>
       [...(await dir.read(changed)).leases.values()].map(({ subnet }) => (subnet ? formatPrefix(subnet) : 'none'));
-    return { path, put, subnets };
+    return { path, dir, put, subnets };
   }
 
   test('reads those files, and finds new and removed files by itself', async () => {
@@ -56,6 +56,20 @@ describe('LeaseDir, when it knows which files changed', () => {
       '10.244.4.0/24',
     ]);
     expect(await subnets()).toContain('10.244.12.0/24');
+  });
+
+  test('sees in the next reading of all files that a mark was replaced, also when a reading of few was in between', async () => {
+    const { dir, put } = await makeSeen();
+    const ages = async (): Promise<(string | undefined)[]> =>
+      [...(await dir.read()).leases.values()].map(({ created }) => created);
+    const before = await ages();
+    expect(await ages()).toEqual(before);
+    put('.node-2.since', '');
+    await sleep(150);
+    await dir.read(new Set(['node-1.json']));
+    const [first, second, third] = await ages();
+    expect([first, third]).toEqual([before[0], before[2]]);
+    expect(second).not.toBe(before[1]);
   });
 
   test('reads everything when another directory has taken the name', async () => {

@@ -62,6 +62,8 @@ export class LeaseDir {
   #snapshot: LeaseSnapshot | undefined;
   /** Changes when another directory has taken the name. */
   #identity = '';
+  /** When a name was last made, removed or replaced before the last reading of all files; NaN when that was too recent to be sure. */
+  #namesChangedMs = Number.NaN;
   #reading: Promise<unknown> = Promise.resolve();
 
   /** `ownKey` is the name of this node; every snapshot contains it. */
@@ -83,9 +85,12 @@ export class LeaseDir {
   }
 
   async #readAll(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot> {
-    const { ino, birthtimeMs } = await stat(this.#dir);
+    const { ino, birthtimeMs, mtimeMs } = await stat(this.#dir);
+    const namesChangedMs = Date.now() - mtimeMs > SETTLED_MS ? mtimeMs : Number.NaN;
     const identity = `${ino} ${birthtimeMs}`;
-    const only = identity === this.#identity ? changed : undefined;
+    const isSame = identity === this.#identity;
+    const only = isSame ? changed : undefined;
+    const hasMarks = isSame && namesChangedMs === this.#namesChangedMs;
     const names = (await readdir(this.#dir)).filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
     const entries = new Map<string, Entry>();
     let different = false;
@@ -96,7 +101,7 @@ export class LeaseDir {
         entries.set(name, before);
         continue;
       }
-      const entry = this.#look(name, before);
+      const entry = this.#look(name, before, hasMarks);
       if (entry !== undefined) entries.set(name, entry);
       different ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
       // One buffer for all files and no promise per file: thousands of them cost seconds, and memory that is never freed.
@@ -104,20 +109,24 @@ export class LeaseDir {
     }
     different ||= entries.size !== this.#entries.size;
     this.#identity = identity;
+    if (only === undefined) this.#namesChangedMs = namesChangedMs;
     this.#entries = entries;
     if (different || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries, this.#ownKey);
     return this.#snapshot;
   }
 
-  /** Undefined when the file has gone meanwhile. */
-  #look(name: string, before: Entry | undefined): Entry | undefined {
+  /** Undefined when the file has gone meanwhile. With `hasMarks` no mark has been replaced since the last time. */
+  #look(name: string, before: Entry | undefined, hasMarks: boolean): Entry | undefined {
     const path = join(this.#dir, name);
     // lstat comes before reading, so that a change in between is noticed the next time.
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return undefined;
+    const known = before?.settled === true && isUnchanged(stat, before) ? before : undefined;
+    // Half of what thousands of unchanged files cost would be their marks.
+    if (known !== undefined && hasMarks) return known;
     const node = name.slice(0, -suffix.length);
     const created = createdText(this.#since(node) ?? stat);
-    if (before?.settled === true && before.created === created && isUnchanged(stat, before)) return before;
+    if (known?.created === created) return known;
     const { ino: inode, ctimeMs: changedMs, size: bytes } = stat;
     const seen = { inode, changedMs, bytes, created, settled: Date.now() - changedMs > SETTLED_MS };
     try {
