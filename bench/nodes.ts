@@ -1,10 +1,12 @@
 // What does a cluster of thousands of Nodes cost the agent that reads them? A real kube-apiserver holds real Node objects, and one in a
 // hundred of them changes each minute. Where flannel's agent is found, it gets the same objects. Each agent has a lab node of its own,
-// which is booted again for every run, and the agents run one after the other.
+// which is booted again for every run, and the agents run one after the other. A third lab node stands in for all other Nodes, so that the
+// agent's probes are answered.
 
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import { findFlanneld, versionOf } from '../test/cluster/interop/programs.ts';
 import { type Lab, startLab } from '../test/lab/lab.ts';
+import type { LabNode } from '../test/lab/lab-node.ts';
 import { builtAgent, requireBuilt } from '../test/lab/programs.ts';
 import { LAUNCHER } from '../test/lab/support/launcher-script.ts';
 import { missingApiserver } from '../test/support/kube-apiserver.ts';
@@ -14,9 +16,12 @@ import { nodeObject } from './nodes/node-object.ts';
 import { describeRuns, FEW, MANY, type Runs } from './nodes/nodes-figures.ts';
 import type { BenchOptions } from './options.ts';
 import { netConf } from './peers/overlay.ts';
+import { prepareCrowd, startCrowd } from './probes/setting.ts';
 import type { Progress } from './progress.ts';
 import type { Part, PartResult } from './result.ts';
 
+/** The Nodes with the numbers 1 and 2 have an agent. */
+const AGENTS = 2;
 const ROUNDS = 3;
 const QUICK_ROUNDS = 1;
 const CHANGE_MS = 60_000;
@@ -36,15 +41,16 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   const flanneld = findFlanneld();
   progress.step('nodes: kube-apiserver and a lab of two nodes', 0, 1);
   const lab = await startLab({
-    nodes: 2,
+    nodes: 3,
     netConf: JSON.parse(netConf),
     agent: { start: false, file: LAUNCHER },
   });
   let cluster: NodesCluster | undefined;
   try {
-    cluster = await NodesCluster.start(lab.nodes.length + 1);
-    const contenders = contendersIn(lab, flanneld);
-    const { runs, notes } = await measureCounts(cluster, contenders, options, progress);
+    const { contenders, crowd } = rolesIn(lab, flanneld);
+    cluster = await NodesCluster.start(AGENTS + 1);
+    await prepareCrowd(crowd);
+    const { runs, notes } = await measureCounts(cluster, contenders, crowd, options, progress);
     const missed =
       flanneld === undefined ? ['flannel was not measured: no flanneld in KUBEBUILDER_ASSETS or PATH'] : [];
     return {
@@ -60,16 +66,20 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   }
 }
 
-function contendersIn({ nodes: [one, two] }: Lab, flanneld: string | undefined): Contender[] {
-  if (one === undefined || two === undefined) throw new Error('nodes needs two lab nodes');
-  const weft: Contender = { key: 'weft', name: 'weft', file: requireBuilt(builtAgent), node: one };
-  if (flanneld === undefined) return [weft];
-  return [weft, { key: 'flannel', name: 'flanneld', file: flanneld, node: two }];
+function rolesIn(
+  { nodes: [one, two, crowd] }: Lab,
+  flanneld: string | undefined,
+): { contenders: Contender[]; crowd: LabNode } {
+  if (one === undefined || two === undefined || crowd === undefined) throw new Error('nodes needs three lab nodes');
+  const weft: Contender = { key: 'weft', name: 'weft', file: requireBuilt(builtAgent), node: one, number: 1 };
+  if (flanneld === undefined) return { contenders: [weft], crowd };
+  return { contenders: [weft, { key: 'flannel', name: 'flanneld', file: flanneld, node: two, number: 2 }], crowd };
 }
 
 async function measureCounts(
   cluster: NodesCluster,
   contenders: readonly Contender[],
+  crowd: LabNode,
   { quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS }: BenchOptions,
   progress: Progress,
 ): Promise<{ runs: Map<number, Runs>; notes: string[] }> {
@@ -78,19 +88,21 @@ async function measureCounts(
   const runs = new Map<number, Runs>();
   for (const count of [FEW, MANY]) {
     await cluster.grow(count, () => progress.step('nodes: Node objects', cluster.count, count));
+    const answering = await startCrowd(crowd, AGENTS + 1, count);
     const samples: Runs = { weft: [], flannel: [] };
     runs.set(count, samples);
     for (let round = 0; round < rounds; round++) {
       for (const [at, contender] of contenders.entries()) {
         progress.step(`nodes: agents among ${count} Nodes`, round * contenders.length + at, rounds * contenders.length);
         const changeMs = quick ? QUICK_CHANGE_MS : CHANGE_MS;
-        const run = await runAgent(contender, cluster, sys, changeMs).catch((error: unknown) => {
+        const run = await runAgent(contender, { cluster, crowd, sys }, changeMs).catch((error: unknown) => {
           notes.push(`round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`);
           return undefined;
         });
         samples[contender.key].push(run);
       }
     }
+    answering.stop();
   }
   return { runs, notes };
 }

@@ -35,7 +35,7 @@ async function measure({ quick, runs }: BenchOptions, progress: Progress): Promi
     const peers = NODES - 2;
     publishPeers(lab, peers);
     await prepareCrowd(crowd);
-    const answering = await startCrowd(crowd, peers);
+    const answering = await startCrowd(crowd, 1, peers);
     const samples: { on: Window[]; off: Window[] } = { on: [], off: [] };
     const outcomes: Outcome[] = [];
     let done = 0;

@@ -2,6 +2,7 @@
 // only path to the API server is a relay that counts bytes.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
@@ -16,6 +17,8 @@ import type { LabNode } from '../../test/lab/lab-node.ts';
 import { waitUntil } from '../../test/lab/processes.ts';
 import { HEALTH_FLAGS, writeLauncher } from '../../test/lab/support/launcher-script.ts';
 import { startRelay } from '../../test/support/netns-relay.ts';
+import { subnetOf } from '../peers/overlay.ts';
+import { answerTo, routeToPeers } from '../probes/setting.ts';
 import type { NodesCluster } from './api-server.ts';
 
 const DEVICE = 'flannel.1';
@@ -30,6 +33,15 @@ export interface Contender {
   readonly name: string;
   readonly file: string;
   readonly node: LabNode;
+  /** The number of its Node. */
+  readonly number: number;
+}
+
+export interface Surroundings {
+  readonly cluster: NodesCluster;
+  /** Stands in for all other Nodes. */
+  readonly crowd: LabNode;
+  readonly sys: Syscalls;
 }
 
 /** What was measured in one run of an agent. */
@@ -49,12 +61,12 @@ export interface Run {
 
 /** Runs the agent on a node that has just booted. Rejects when it does not program all peers or does not follow changes. */
 export async function runAgent(
-  { file, node, name }: Contender,
-  cluster: NodesCluster,
-  sys: Syscalls,
+  { file, node, name, number }: Contender,
+  { cluster, crowd, sys }: Surroundings,
   changeMs: number,
 ): Promise<Run> {
   await node.reboot();
+  await routeToPeers(crowd, node);
   let bytes = 0;
   const stopRelay = await startRelay(node.pid, cluster.server.url, (length) => {
     bytes += length;
@@ -65,6 +77,8 @@ export async function runAgent(
     const startedAt = performance.now();
     await node.agent.start();
     const pid = await agentPid(node);
+    const mac = await macOf(netlink, name);
+    await answerTo(crowd, node, { subnet: formatPrefix(subnetOf(number)), mac });
     const peers = cluster.count - 1;
     const isProgrammed = async (): Promise<boolean> => {
       await sleep(LOOK_MS);
@@ -118,6 +132,18 @@ function netlinkIn(sys: Syscalls, node: LabNode): Netlink {
   } finally {
     closeFd(sys, netns);
   }
+}
+
+/** The MAC of the agent's tunnel device, as soon as it has one. */
+async function macOf(netlink: Netlink, name: string): Promise<string> {
+  let mac: string | undefined;
+  const isThere = async (): Promise<boolean> => {
+    await sleep(LOOK_MS);
+    mac = getLink(netlink, { name: DEVICE })?.mac;
+    return mac !== undefined;
+  };
+  await waitUntil(isThere, PROGRAM_LIMIT_MS, `${name}: its device`);
+  return mac ?? '';
 }
 
 /** The number of routes to peers in the kernel. */

@@ -13,9 +13,9 @@ import type { CrowdSpec } from './crowd-spec.ts';
 /** Questions to the agent are spread over this time, as they would be in a cluster. */
 const SPREAD_MS = 1000;
 
-async function main({ count, port }: CrowdSpec): Promise<void> {
+async function main({ first, last, port }: CrowdSpec): Promise<void> {
   const peers: Socket[] = [];
-  for (let node = 1; node <= count; node++) peers.push(await openPeer(node, port, peers));
+  for (let node = first; node <= last; node++) peers.push(await openPeer(node, port, peers));
   process.stdout.write('ready\n');
 }
 

@@ -1,5 +1,5 @@
-// The lab for measuring probes: two nodes run the agent, and a third stands in for thousands of peers. Its kernel has the peers' addresses,
-// in the underlay and in the tunnel, and a program on it answers probes (crowd.ts).
+// A lab node that stands in for thousands of peers of the agents on other nodes. Its kernel has the peers' addresses, in the underlay and
+// in the tunnel, and a program on it answers probes (crowd.ts).
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -53,17 +53,31 @@ export async function prepareCrowd(node: LabNode): Promise<void> {
 
 /** Makes the node that stands in for the peers and a node with an agent reach each other. The agent must have its lease. */
 export async function connect(lab: Lab, crowd: LabNode, agent: LabNode): Promise<void> {
+  await routeToPeers(crowd, agent);
+  await answerTo(crowd, agent, readLease(lab, agent.name));
+}
+
+/** Leads packets of a node's tunnel to the node that stands in for the peers. */
+export async function routeToPeers(crowd: LabNode, agent: LabNode): Promise<void> {
   await agent.run(['ip', 'route', 'replace', PEERS_ADDRESSES, 'via', crowd.address]);
-  const { subnet, mac } = readLease(lab, agent.name);
+}
+
+/** Lets the node that stands in for the peers send to the tunnel device of a node with an agent. */
+export async function answerTo(
+  crowd: LabNode,
+  agent: LabNode,
+  { subnet, mac }: { readonly subnet: string; readonly mac: string },
+): Promise<void> {
   const [base = ''] = subnet.split('/');
   await crowd.run(['ip', 'neigh', 'replace', base, 'lladdr', mac, 'dev', DEVICE, 'nud', 'permanent']);
   await crowd.run(['bridge', 'fdb', 'replace', mac, 'dev', DEVICE, 'dst', agent.address, 'self', 'permanent']);
-  await crowd.run(['ip', 'route', 'replace', subnet, 'via', base, 'dev', DEVICE, 'onlink']);
+  // In the table `local`, because the subnet may lie among those of the peers.
+  await crowd.run(['ip', 'route', 'replace', subnet, 'dev', DEVICE, 'table', 'local']);
 }
 
-/** Starts the program that stands in for `count` peers. Resolves when it answers; it ends with this process. */
-export async function startCrowd(node: LabNode, count: number): Promise<{ stop(): void }> {
-  const spec: CrowdSpec = { count, port: PROBE_PORT };
+/** Starts the program that stands in for the peers `first` to `last`. Resolves when it answers; it ends with this process. */
+export async function startCrowd(node: LabNode, first: number, last: number): Promise<{ stop(): void }> {
+  const spec: CrowdSpec = { first, last, port: PROBE_PORT };
   const program = join(await labPrograms(), 'probes-crowd.mjs');
   const inside = ['nsenter', `--net=/proc/${node.pid}/ns/net`, '--', process.execPath, program, JSON.stringify(spec)];
   const crowd = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...inside], { stdio: ['ignore', 'pipe', 'pipe'] });
