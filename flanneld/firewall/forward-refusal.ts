@@ -2,6 +2,7 @@
 // DROP (Docker sets it) drops what our table accepted. Differs from flannel (D24): where iptables drops, our accept rules are put
 // there, too; other chains that drop are reported. This also removes leftovers of the iptables flavour (D26).
 
+import { steadyMs } from '../../lib/clock-node.ts';
 import { formatPrefix } from '../../lib/ip.ts';
 import type { BaseChain } from '../../lib/netfilter/base-chains.ts';
 import type { Check } from '../health/http-server.ts';
@@ -80,14 +81,14 @@ export class ForwardRefusal {
     this.#isFirst = false;
     this.#isPutOff = !this.#mayListChains();
     if (!this.#isPutOff) {
-      this.#lookedAt = performance.now();
+      this.#lookedAt = steadyMs();
       this.#checks = this.#otherRefusals();
     }
     return changed;
   }
 
   #mayListChains(): boolean {
-    return performance.now() - this.#lookedAt > LOOK_MS;
+    return steadyMs() - this.#lookedAt > LOOK_MS;
   }
 
   async #open(config: Config): Promise<Part> {

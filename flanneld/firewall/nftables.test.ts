@@ -192,7 +192,7 @@ describe('NftablesFirewall', () => {
     afterEach(() => void vi.useRealTimers());
 
     test('reads the rules at the start, and once more when the check of all chains was delayed', async () => {
-      vi.useFakeTimers({ toFake: ['performance'] });
+      vi.useFakeTimers({ toFake: ['hrtime'] });
       const [rules] = firewall(new FakeNft());
       expect(rules.mustLook()).toBe(true);
       await rules.ensure();

@@ -1,5 +1,7 @@
 // Counts while the agent runs. These are plain numbers, because prom-client is loaded only when somebody asks for metrics.
 
+import { steadyMs } from '../../lib/clock-node.ts';
+
 /** Upper bounds of the histogram of run durations, in seconds. */
 export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
@@ -20,14 +22,14 @@ export class RunMeter {
 
   /** Times `body` and counts it as failed when it throws. */
   async measure<T>(body: () => Promise<T>): Promise<T> {
-    const start = performance.now();
+    const start = steadyMs();
     try {
       return await body();
     } catch (error) {
       this.failures++;
       throw error;
     } finally {
-      this.observe((performance.now() - start) / 1000);
+      this.observe((steadyMs() - start) / 1000);
     }
   }
 

@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../lib/backoff.ts';
+import { steadyMs } from '../../lib/clock-node.ts';
 import { OpError } from '../../lib/errors.ts';
 import type { IpPrefix } from '../../lib/ip.ts';
 import { formatPrefix, samePrefix } from '../../lib/ip.ts';
@@ -209,13 +210,13 @@ class DirectoryManager implements SubnetManager {
         stopListening = listen(dir, onEvent);
         stopBefore?.();
         const restoredAt = this.#restoredAt;
-        const began = performance.now();
+        const began = steadyMs();
         const complete = stopListening === undefined || began - completeAt >= periodMs;
         const names = changed;
         changed = new Set();
         if (complete) completeAt = began;
         const snapshot = await this.#look(complete ? undefined : names);
-        const lookMs = performance.now() - began;
+        const lookMs = steadyMs() - began;
         if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // the read failed, so read everything next time
         if (this.#restoredAt !== restoredAt) bell.ring(); // writing may have made a new directory that is not listened to yet
         const fit = snapshot && this.#fit(snapshot);
@@ -263,10 +264,10 @@ class DirectoryManager implements SubnetManager {
       const detail = `the subnet is now leased to ${rival}; a restart takes another subnet, existing pods keep their addresses`;
       throw this.#error('keep lease', showSubnets(own), 'lost', detail);
     }
-    this.#restoreDue = Math.max(performance.now(), this.#restoredAt + RESTORE_MS);
+    this.#restoreDue = Math.max(steadyMs(), this.#restoredAt + RESTORE_MS);
     if (this.#restoreInMs() > 0) return false;
     this.#restoreDue = undefined;
-    this.#restoredAt = performance.now();
+    this.#restoredAt = steadyMs();
     await writeLeaseFile(dir, nodeName, text);
     const was =
       present === undefined
@@ -278,9 +279,7 @@ class DirectoryManager implements SubnetManager {
 
   /** Time until the lease may be restored again; Infinity when nothing is to be restored. */
   #restoreInMs(): number {
-    return this.#restoreDue === undefined
-      ? Number.POSITIVE_INFINITY
-      : Math.max(0, this.#restoreDue - performance.now());
+    return this.#restoreDue === undefined ? Number.POSITIVE_INFINITY : Math.max(0, this.#restoreDue - steadyMs());
   }
 
   troubles(): readonly StoreTrouble[] {

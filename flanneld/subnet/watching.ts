@@ -1,6 +1,7 @@
 // What stores with a server have in common: they watch again whenever a watch ends, and run several tasks together until one of them fails.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
+import { steadyMs } from '../../lib/clock-node.ts';
 import { sleepUnlessAborted } from './bell.ts';
 import { linkedTo } from './linked.ts';
 
@@ -20,8 +21,8 @@ const SHORT_WATCH_MS = 1000;
 /** Watches again and again until `signal` aborts: at once after a watch that lasted, else after growing pauses. */
 export async function watchAgain({ watch, onFailure, retry, random }: Watched, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; !signal.aborted; ) {
-    const startedAt = performance.now();
-    const isShort = (): boolean => performance.now() - startedAt < SHORT_WATCH_MS;
+    const startedAt = steadyMs();
+    const isShort = (): boolean => steadyMs() - startedAt < SHORT_WATCH_MS;
     try {
       await watch();
       attempt = isShort() ? attempt + 1 : 0;

@@ -2,6 +2,7 @@
 // thread reads without blocking. Two other ways were tried, and with both the process hangs at its end: an asynchronous call of
 // recv, and fs.read on the socket.
 
+import { steadyMs } from '../clock-node.ts';
 import type { Slot } from '../sys/arena.ts';
 import { EAGAIN, ENOBUFS } from '../sys/errno.ts';
 import { closeFd, writeAll } from '../sys/file.ts';
@@ -147,12 +148,12 @@ class Watch implements EventWatch {
     return arena.scope(() => {
       const buffer = arena.buffer(EVENT_BYTES);
       const bytes = buffer.bytes();
-      const until = performance.now() + CHUNK_MS;
+      const until = steadyMs() + CHUNK_MS;
       do {
         for (let i = 0; i < CHUNK_EVENTS && !this.#closing; i++) {
           if (!this.#readOne(buffer, bytes)) return true;
         }
-      } while (performance.now() < until && !this.#closing);
+      } while (steadyMs() < until && !this.#closing);
       return false;
     });
   }

@@ -1,6 +1,7 @@
 // `flanneld rotate-key`: tells the running agent to make a new WireGuard key, and waits until the agent uses it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyMs } from '../../../lib/clock-node.ts';
 import { OpError } from '../../../lib/errors.ts';
 import { askToRotateKey, fetchStatus, TIMEOUT_MS } from './client.ts';
 import type { StatusReport } from './report.ts';
@@ -23,8 +24,8 @@ export async function rotateKey(subnetFile: string, stretched: (limitMs: number)
     );
   }
   await askToRotateKey(subnetFile);
-  const endMs = performance.now() + stretched(LIMIT_MS);
-  while (performance.now() < endMs) {
+  const endMs = steadyMs() + stretched(LIMIT_MS);
+  while (steadyMs() < endMs) {
     await sleep(ASK_AGAIN_MS);
     const now = keyOf(await fetchStatus(subnetFile, stretched(TIMEOUT_MS)));
     if (now !== undefined && now !== former)

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyMs } from '../../../lib/clock-node.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { listenerAt } from '../../../lib/sys/unix-socket.ts';
@@ -71,7 +72,7 @@ function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
 async function endAgent(sys: Syscalls, subnetFile: string, { pid, what }: LiveAgent): Promise<void> {
   const isGone = pid === undefined ? () => findAgent(sys, subnetFile) === undefined : () => !isAlive(pid);
   const ended = async (): Promise<boolean> => {
-    for (const until = performance.now() + END_MS; performance.now() < until; await sleep(LOOK_MS)) {
+    for (const until = steadyMs() + END_MS; steadyMs() < until; await sleep(LOOK_MS)) {
       if (isGone()) return true;
     }
     return isGone();

@@ -2,6 +2,7 @@
 // renews it once a day. It restores the lease when somebody removes it, and never loses it silently.
 
 import { backoffMs } from '../../../lib/backoff.ts';
+import { steadyMs } from '../../../lib/clock-node.ts';
 import { ConfigError, OpError } from '../../../lib/errors.ts';
 import { formatPrefix } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
@@ -220,9 +221,9 @@ class EtcdManager implements SubnetManager {
     const fitting = [...this.#mirror.entries.values()].filter(({ subnets }) => !refusalOf(this.#pools, subnets));
     const rival = entry === undefined ? findOverlap(fitting, own.name, own.lease) : undefined;
     if (rival !== undefined) throw lost(own, rival.name);
-    const waitMs = this.#restoredAt + RESTORE_MS - performance.now();
+    const waitMs = this.#restoredAt + RESTORE_MS - steadyMs();
     if (waitMs > 0) return waitMs;
-    this.#restoredAt = performance.now();
+    this.#restoredAt = steadyMs();
     try {
       await this.#restore(own, entry?.kv.modRevision, signal);
       this.#failures.recovered('restore', {}, 'own lease is restored');

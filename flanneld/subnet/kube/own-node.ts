@@ -2,6 +2,7 @@
 // when the node forwards. It writes only by patches of the status sub-resource, and Events.
 
 import { backoffMs } from '../../../lib/backoff.ts';
+import { steadyMs } from '../../../lib/clock-node.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
@@ -149,7 +150,7 @@ export class OwnNode {
       checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
       const missing = this.#missing(whole, withOverwrites(wanted.attributes, addresses.of(whole.annotations)));
       if (missing.size > 0) {
-        const waitMs = this.#writtenAt + RESTORE_MS - performance.now();
+        const waitMs = this.#writtenAt + RESTORE_MS - steadyMs();
         if (waitMs > 0) return waitMs;
         await this.#write(whole.name, missing, prefix, signal);
       }
@@ -177,7 +178,7 @@ export class OwnNode {
     const { api, mirror, log } = this.#options;
     const annotations = Object.fromEntries([...missing].map(([key, value]) => [prefix + key, value]));
     mirror.adopt(await api.patchNodeStatus(name, { metadata: { annotations } }, signal));
-    this.#writtenAt = performance.now();
+    this.#writtenAt = steadyMs();
     log.info({ node: name, annotations: [...missing.keys()].join(' ') }, 'own annotations written');
   }
 
