@@ -136,10 +136,27 @@ const EXTRA = 'flanneld-extra.js';
 /** What the Kubernetes client uses only for proxies, and for credentials that a cloud or an identity provider gives. */
 const SELDOM = ['socks-proxy-agent', 'hpagent', 'openid-client', 'jsonpath-plus'];
 
+/** Where distributions keep the certificate authorities that a machine trusts: the list of Go's crypto/x509. */
+const ROOTS = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/pki/tls/cacert.pem',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/**
+ * A shell reads the second line, and Node takes it for a string and a comment. With the machine's authorities Node need not read its own
+ * ones (flanneld/subnet/roots.ts says why that is good). busybox's `env`, which is in the image, could not pass an option to Node.
+ */
+const FIRST_LINES = `#!/bin/sh
+':' //; for file in "$SSL_CERT_FILE" ${ROOTS.join(' ')}; do if [ -f "$file" ]; then export SSL_CERT_FILE="$file"; exec node --use-openssl-ca "$0" "$@"; fi; done; exec node "$0" "$@"`;
+
 /** The texts of both files. */
 async function bundleAgent(id) {
   const modules = new Set();
-  const entry = { entryPoints: [join(repository, 'flanneld/main.ts')], banner: { js: '#!/usr/bin/env node' } };
+  const entry = { entryPoints: [join(repository, 'flanneld/main.ts')], banner: { js: FIRST_LINES } };
   const agent = await bundleOf(entry, [withoutExtra(modules)], id);
   const commands = [...modules].sort().map((file) => `export * from ${JSON.stringify(file)};`);
   const packages = SELDOM.map((name) => `export * as ${identifier(name)} from '${name}';`);
@@ -195,7 +212,7 @@ async function bundleOf(entry, plugins, id) {
     legalComments: 'eof',
     external: ['raw-socket'],
     define: { WEFT_BUILD_ID: JSON.stringify(id) },
-    plugins: [...plugins, koffiBeside, leanKubernetes],
+    plugins: [...plugins, koffiBeside, leanKubernetes, leanPino],
     logLevel: 'silent',
   }).catch((error) => refuse('flanneld', error));
   return result.outputFiles[0].text;
@@ -223,6 +240,20 @@ const leanKubernetes = {
     }));
     plugins.onResolve({ filter: /^node-fetch$/ }, () => ({ path: 'node-fetch', namespace: 'unused' }));
     plugins.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: `export const Headers = ${unused};` }));
+  },
+};
+
+/** Leaves out pino's transports, which write the log in other threads. The agent's log has a stream of its own. */
+const leanPino = {
+  name: 'lean-pino',
+  setup(plugins) {
+    plugins.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({
+      contents: "module.exports = () => { throw new Error('not in this bundle'); };",
+    }));
+    plugins.onResolve({ filter: /^worker_threads$/ }, () => ({ path: 'worker_threads', namespace: 'one-thread' }));
+    plugins.onLoad({ filter: /.*/, namespace: 'one-thread' }, () => ({
+      contents: 'module.exports = { isMainThread: true };',
+    }));
   },
 };
 

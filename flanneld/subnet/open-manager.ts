@@ -26,7 +26,8 @@ const SAVE_GAP_MS = 30_000;
 export interface ManagerTools {
   readonly sys: Syscalls;
   readonly log: Logger;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The process's own environment. */
+  readonly env: NodeJS.ProcessEnv;
   /** Whether the address is the broadcast address of a link of this node. */
   readonly isBroadcast: (ip: Ip) => boolean;
 }
@@ -38,10 +39,18 @@ export async function openManager(options: Options, tools: ManagerTools): Promis
     case 'directory':
       return openDirectory(options, store.subnetDir, tools);
     case 'etcd':
+      await prepareTls(tools.env);
       return await openEtcd(options, store.etcd, tools);
     case 'kube':
+      await prepareTls(tools.env);
       return await openKube(options, store.kube, tools);
   }
+}
+
+/** Must come before the first connection. A module of its own, because the directory store needs no TLS. */
+async function prepareTls(env: NodeJS.ProcessEnv): Promise<void> {
+  const { spareRoots } = await import('./roots.ts');
+  spareRoots(process.execArgv, env);
 }
 
 function openDirectory(options: Options, dir: string, { sys, log }: ManagerTools): SubnetManager {

@@ -1,7 +1,7 @@
 // The programs that `npm run build` leaves in dist: each runs by itself, wherever it is copied.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -66,6 +66,45 @@ function askThroughProxy(folder: string, scheme: string): { stdout: string; stde
   const options = { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' } as const;
   return spawnSync('unshare', [...argv, process.execPath, beProxy, folder, scheme], options);
 }
+
+describe('the first lines of the agent, which a shell reads', () => {
+  /** Runs the agent where `node` prints its arguments. */
+  function runShown(before: string, env: Record<string, string>): string {
+    const folder = copyAlone('flanneld');
+    const show = '#!/bin/sh\nprintf "[%s]" "$(basename "$SSL_CERT_FILE")" "$@"\n';
+    writeFileSync(join(folder, 'node'), show, { mode: 0o755 });
+    const argv = ['--mount', 'sh', '-c', `${before} exec "$0" "$@"`, join(folder, 'flanneld'), '-v=4', 'a b'];
+    const options = { encoding: 'utf8', env: { PATH: `${folder}:${process.env['PATH']}`, ...env } } as const;
+    const { stdout, stderr } = spawnSync('unshare', argv, options);
+    return stdout.replaceAll(`${folder}/`, '') || stderr;
+  }
+  const hide = 'for folder in /etc/ssl /etc/pki; do if [ -d $folder ]; then mount -t tmpfs none $folder; fi; done;';
+  const put = 'mkdir /etc/ssl/certs; : > /etc/ssl/certs/ca-certificates.crt;';
+
+  test.for([
+    {
+      name: 'find the machine’s authorities',
+      before: `${hide}${put}`,
+      env: {},
+      want: '[ca-certificates.crt][--use-openssl-ca]',
+    },
+    {
+      name: 'take those that are named',
+      before: '',
+      env: { SSL_CERT_FILE: '/etc/passwd' },
+      want: '[passwd][--use-openssl-ca]',
+    },
+    { name: 'leave Node its own where there are none', before: hide, env: {}, want: '[]' },
+    {
+      name: 'leave Node its own instead of a missing file',
+      before: hide,
+      env: { SSL_CERT_FILE: '/none' },
+      want: '[none]',
+    },
+  ])('$name', ({ before, env, want }) => {
+    expect(runShown(before, env)).toBe(`${want}[flanneld][-v=4][a b]`);
+  });
+});
 
 describe('flanneld-extra.js, beside the agent', () => {
   test.for([

@@ -20,7 +20,8 @@ const PROGRAMS = {
   'usr/sbin/nft': 'masquerade and forward rules',
   'usr/sbin/xtables-nft-multi': 'the same where EnableNFTables is false',
   'usr/sbin/xtables-legacy-multi': 'the same where kube-proxy uses iptables-legacy',
-  'usr/bin/busybox': 'kubectl exec, sleep in cleanup.yml, and sh for the commands of the backend extension',
+  'usr/bin/busybox':
+    'kubectl exec, sleep in cleanup.yml, and sh for the first lines of flanneld and the commands of the backend extension',
 };
 /** Parts of the C library that the loader or a person may execute. */
 const LIBRARY = /^usr\/lib\/[a-z0-9_]+-linux-gnu\/(ld-linux-[a-z0-9-]+\.so\.\d|libc\.so\.6)$/;
