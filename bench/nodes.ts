@@ -16,7 +16,7 @@ import { nodeObject } from './nodes/node-object.ts';
 import { describeRuns, FEW, MANY, type Runs } from './nodes/nodes-figures.ts';
 import type { BenchOptions } from './options.ts';
 import { netConf } from './peers/overlay.ts';
-import { prepareCrowd, startCrowd } from './probes/setting.ts';
+import { prepareCrowd, startCrowd } from './probes/probed-lab.ts';
 import type { Progress } from './progress.ts';
 import type { Part, PartResult } from './result.ts';
 

@@ -18,7 +18,7 @@ import { waitUntil } from '../../test/lab/processes.ts';
 import { HEALTH_FLAGS, writeLauncher } from '../../test/lab/support/launcher-script.ts';
 import { startRelay } from '../../test/support/netns-relay.ts';
 import { subnetOf } from '../peers/overlay.ts';
-import { answerTo, routeToPeers } from '../probes/setting.ts';
+import { answerTo, routeToPeers } from '../probes/probed-lab.ts';
 import type { NodesCluster } from './api-server.ts';
 
 const DEVICE = 'flannel.1';
