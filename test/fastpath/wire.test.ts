@@ -1,11 +1,12 @@
 // What a packet looks like on the wire and what a pod receives, captured and compared field by field: on the classic way, with `redirect`
 // and with `full`, in both directions, with a peer that has no fast path, like a flannel node.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { formatIp, ipFromBytes } from '../../lib/ip.ts';
 import { macFromBytes } from '../../lib/mac.ts';
 import { internetChecksum, viewOf } from '../../lib/packet-bytes.ts';
-import type { CommandResult } from '../lab/command.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
@@ -98,22 +99,21 @@ const PACKETS: readonly (readonly [tos: number, length: number])[] = [
 
 const python = (...lines: readonly string[]): string[] => ['python3', '-c', lines.join('\n')];
 
-/** Sends the packets from one pod to another, and returns the frames that `watch` captures meanwhile. */
-async function seen(
-  watch: (argv: string[]) => Promise<CommandResult>,
-  argv: string[],
-  from: LabPod,
-  to: LabPod,
-  port: number,
-) {
-  const watching = watch(argv);
+/** Sends the packets from one pod to another, and returns the frames that `watch` captures meanwhile in a network namespace. */
+async function seen(netns: string, watch: readonly string[], from: LabPod, to: LabPod, port: number) {
+  const watcher = spawn('nsenter', [`--net=${netns}`, '--', ...watch], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let printed = '';
+  watcher.stdout.on('data', (part: Buffer) => {
+    printed += part;
+  });
+  const closed = once(watcher, 'close');
   // The capture must have begun before the packets are sent.
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await Promise.race([once(watcher.stdout, 'data'), closed]);
   const sent = await from.exec(send(to.ip, port));
   expect(sent.exitCode, sent.stderr).toBe(0);
-  const { stdout, stderr } = await watching;
-  const frames = stdout.split('\n').filter((line) => line !== '' && line !== 'ready');
-  expect(frames.length, stderr).toBe(PACKETS.length);
+  await closed;
+  const frames = printed.split('\n').filter((line) => line !== '' && line !== 'ready');
+  expect(frames.length).toBe(PACKETS.length);
   return frames.map((line) => Buffer.from(line, 'hex'));
 }
 
@@ -149,7 +149,7 @@ test('the tunnel’s packets to a peer are the same by either way, except for th
   for (const mode of MODES) {
     await setMode(mode);
     const before = counted(one);
-    const frames = await seen((argv) => two.exec(argv), capture('eth0', 86, 7001, PACKETS.length), a, c, 7001);
+    const frames = await seen(`/proc/${two.pid}/ns/net`, capture('eth0', 86, 7001, PACKETS.length), a, c, 7001);
     found.set(mode, frames.map(fields));
     const way = mode === 'full' ? 'encapsulated' : 'to-peer';
     if (mode !== 'classic') expect(since(one, before, way)).toBeGreaterThanOrEqual(PACKETS.length);
@@ -176,7 +176,7 @@ test.for([
   const found = new Map<Mode, string[]>();
   for (const mode of MODES) {
     await setMode(mode);
-    const frames = await seen((argv) => to.exec(argv), capture('eth0', 36, port, PACKETS.length), from, to, port);
+    const frames = await seen(to.netnsFromOutside, capture('eth0', 36, port, PACKETS.length), from, to, port);
     found.set(mode, frames.map(withoutId));
   }
   expect(found.get('redirect')).toEqual(found.get('classic'));
