@@ -9,6 +9,7 @@ import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { dropLease, writeLease } from '../lab/support/leases.ts';
 import { kernelStateOf, type VxlanState } from '../lab/support/vxlan-state.ts';
+import { slowed } from '../support/slowness.ts';
 
 const LOOK_MS = 10_000;
 const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
@@ -195,10 +196,11 @@ describe('a running agent', () => {
 
   test('keeps every object over a restart: a monitor sees none of ours deleted', async () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'a right state');
-    const seen = node.exec(['timeout', '3', 'ip', 'monitor', 'link', 'address', 'route', 'nexthop']);
+    const seconds = String(slowed(3));
+    const seen = node.exec(['timeout', seconds, 'ip', 'monitor', 'link', 'address', 'route', 'nexthop']);
     // Only on our device: the kernel also removes, from the underlay, the neighbour entry of a peer that does not exist here and was
     // probed.
-    const neighs = node.exec(['timeout', '3', 'ip', 'monitor', 'neigh', 'dev', 'flannel.1']);
+    const neighs = node.exec(['timeout', seconds, 'ip', 'monitor', 'neigh', 'dev', 'flannel.1']);
     await node.agent.kill();
     await startAgent();
     await node.agent.stop();

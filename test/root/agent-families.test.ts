@@ -6,6 +6,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { slowed } from '../support/slowness.ts';
 
 const LOOK_MS = 10_000;
 const PORT = 7000;
@@ -43,10 +44,10 @@ async function echoed(from: LabPod, to: LabPod, ip: string, bytes: number): Prom
   const client = `const s = require('net').connect({ host: '${ip}', port: ${PORT} }); let got = 0;
     s.on('connect', () => s.end(Buffer.alloc(${bytes}))); s.on('data', (d) => (got += d.length));
     s.on('error', (e) => (console.error(e.code), process.exit(1))); s.on('end', () => console.log(got))`;
-  const serving = to.exec(['timeout', '10', process.execPath, '-e', server]);
-  let result = await from.exec(['timeout', '5', process.execPath, '-e', client]);
+  const serving = to.exec(['timeout', String(slowed(10)), process.execPath, '-e', server]);
+  let result = await from.exec(['timeout', String(slowed(5)), process.execPath, '-e', client]);
   for (let attempt = 0; result.stderr.includes('ECONNREFUSED') && attempt < 50; attempt++) {
-    result = await from.exec(['timeout', '5', process.execPath, '-e', client]);
+    result = await from.exec(['timeout', String(slowed(5)), process.execPath, '-e', client]);
   }
   await serving;
   return Number(result.stdout.trim() || Number.NaN);

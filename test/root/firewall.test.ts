@@ -16,6 +16,7 @@ import { failed } from '../lab/matrix.ts';
 import { waitForMesh } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
+import { slowed } from '../support/slowness.ts';
 
 const LOOK_MS = 10_000;
 
@@ -186,7 +187,7 @@ describe('what a packet’s source address becomes', () => {
       'import socket',
       's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
       "s.bind(('0.0.0.0', 5555))",
-      's.settimeout(10)',
+      `s.settimeout(${slowed(10)})`,
       'print(s.recvfrom(10)[1][0])',
     ];
     const sender = [
