@@ -3,6 +3,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { type Flow, startFlow } from '../faults/probe/flow.ts';
 import { LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -34,14 +35,24 @@ async function restartWith(node: LabNode, Backend: object): Promise<void> {
   await node.agent.ready();
 }
 
-/** Also undefined while the agent is too busy to answer. */
-async function encrypted(node: LabNode): Promise<number | undefined> {
-  const report = await reportOf(node).catch(() => undefined);
-  return report?.overlays[0]?.peers.encrypted;
+/** The agent's report; undefined while the agent is too busy to answer. */
+async function answerOf(node: LabNode): Promise<StatusReport | undefined> {
+  return await reportOf(node).catch(() => undefined);
+}
+
+async function untilAnswer(node: LabNode): Promise<StatusReport> {
+  let answer: StatusReport | undefined;
+  const answers = async (): Promise<boolean> => {
+    answer = await answerOf(node);
+    return answer !== undefined;
+  };
+  await waitUntil(answers, LOOK_MS, `an answer of ${node.name}`);
+  return answer as StatusReport;
 }
 
 async function untilEncrypted(node: LabNode, peers: number): Promise<void> {
-  await waitUntil(async () => (await encrypted(node)) === peers, LOOK_MS, `${peers} encrypted peers of ${node.name}`);
+  const isSo = async (): Promise<boolean> => (await answerOf(node))?.overlays[0]?.peers.encrypted === peers;
+  await waitUntil(isSo, LOOK_MS, `${peers} encrypted peers of ${node.name}`);
 }
 
 function podOf(node: LabNode): NonNullable<LabNode['pods'][number]> {
@@ -86,7 +97,7 @@ describe('three nodes that move', () => {
 
   test('two that can do both talk encrypted, and the third by vxlan', async () => {
     await restartWith(one, MOVING);
-    expect(await encrypted(one)).toBe(0);
+    await untilEncrypted(one, 0);
     expect(await deviceTo(one, two)).toBe('flannel.1');
     await restartWith(two, MOVING);
     await untilEncrypted(one, 1);
@@ -113,7 +124,7 @@ describe('three nodes that move', () => {
   });
 
   test('and neither the agent nor the doctor takes that for a fault', async () => {
-    const { ready, findings } = await reportOf(one);
+    const { ready, findings } = await untilAnswer(one);
     const errors = findings.filter(({ severity }) => severity === 'error');
     expect({ ready, errors }).toEqual({ ready: true, errors: [] });
     expect(await errorsOf(one)).toEqual([]);
@@ -143,7 +154,7 @@ describe('three nodes that move', () => {
     for (const node of lab.nodes) {
       expect(await node.run(['ip', 'route', 'show', 'dev', 'flannel.1'])).toBe('');
       expect(await node.run(['ip', 'route', 'show', 'proto', '139'])).toBe('');
-      expect((await reportOf(node)).overlays[0]?.peers).toMatchObject({ wanted: 2, programmed: 2, failing: 0 });
+      expect((await untilAnswer(node)).overlays[0]?.peers).toMatchObject({ wanted: 2, programmed: 2, failing: 0 });
     }
   });
 
