@@ -32,6 +32,8 @@ import { LOADER_RIGHTS, limitedAgent, loadFastPath } from '../support/limited-ag
 import { needs } from '../support/needs.ts';
 
 const LOOK_MS = 20_000;
+/** A thousand packets a second are more than an emulated processor sends, forwards and receives. */
+const FLOW = { freshPorts: true, rateHz: 100 };
 const sys = openKoffiSyscalls();
 const folder = mkdtempSync(`${tmpdir()}/weft-fast-path-`);
 /** Where conntrack is a module, it is loaded only once something has used it. */
@@ -73,7 +75,7 @@ const COUNTED = { full: ['encapsulated', 'decapsulated'], redirect: ['to-peer', 
 async function passes(way: keyof typeof COUNTED): Promise<boolean> {
   const [a, c] = [podsOf(one)[0], podsOf(two)[0]];
   const before = [counted(one), counted(two)] as const;
-  const flow = await startFlow(a, c, { freshPorts: true });
+  const flow = await startFlow(a, c, FLOW);
   await flow.untilInRow(100, LOOK_MS);
   const { lost, sent } = await flow.stop();
   expect(lost).toBe(0);
@@ -113,7 +115,7 @@ describe('a kernel with conntrack’s functions', () => {
 
   test('the programs go on without the agent, and the next one takes them over', async () => {
     // The flow is started early, because on an emulated processor this takes long.
-    const flow = await startFlow(podsOf(one)[0], podsOf(two)[0], { freshPorts: true });
+    const flow = await startFlow(podsOf(one)[0], podsOf(two)[0], FLOW);
     onTestFinished(() => flow.abandon());
     await one.agent.kill();
     const before = counted(one);
