@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { hasTcx } from '../../flanneld/fastpath/tcx-links.ts';
 import { listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
-import { startFlow } from '../faults/probe/flow.ts';
+import { type Flow, startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
@@ -71,14 +71,20 @@ async function devices(node: LabNode): Promise<string[]> {
 /** The programs' counters at the sender and at the receiver. */
 const COUNTED = { full: ['encapsulated', 'decapsulated'], redirect: ['to-peer', 'from-peer'] } as const;
 
+/** Ends a flow, of which no packet may be lost, and returns how many were sent. */
+async function stoppedWhole(flow: Flow): Promise<number> {
+  const result = await flow.stop();
+  expect(result.lost, JSON.stringify(result)).toBe(0);
+  return result.sent;
+}
+
 /** Whether all packets of a flow between the nodes take that way. None may be lost in any case. */
 async function passes(way: keyof typeof COUNTED): Promise<boolean> {
   const [a, c] = [podsOf(one)[0], podsOf(two)[0]];
   const before = [counted(one), counted(two)] as const;
   const flow = await startFlow(a, c, FLOW);
   await flow.untilInRow(100, LOOK_MS);
-  const { lost, sent } = await flow.stop();
-  expect(lost).toBe(0);
+  const sent = await stoppedWhole(flow);
   const [leaving, arriving] = COUNTED[way];
   return since(one, before[0], leaving) >= sent && since(two, before[1], arriving) >= sent;
 }
@@ -124,7 +130,7 @@ describe('a kernel with conntrack’s functions', () => {
     await one.agent.start();
     await one.agent.ready();
     await untilFull(one);
-    expect((await flow.stop()).lost).toBe(0);
+    await stoppedWhole(flow);
     expect(await passes('full')).toBe(true);
   });
 
