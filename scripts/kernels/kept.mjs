@@ -1,5 +1,6 @@
 // The kept results of the suite `kernels`: one file for each kernel in test/kernels/results, and the README's table made from them.
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,7 @@ import { kernelTable } from './features.mjs';
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(repository, 'test/kernels/results');
 const README = join(repository, 'README.md');
+const BIOME = join(repository, 'node_modules/@biomejs/biome/bin/biome');
 const BEGIN = '<!-- written by npm run suite -- kernels --keep -->\n';
 const END = '<!-- the end of what that wrote -->\n';
 
@@ -20,6 +22,8 @@ export function keep({ name, packaged, job, files, minutes }) {
   const sorted = Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
   const kept = { name, packaged, job: job ?? before.job, minutes: minutes ?? before.minutes, files: sorted };
   writeFileSync(path, `${JSON.stringify(kept, null, 2)}\n`);
+  // Otherwise the check of the repository's format fails after a run that kept something.
+  execFileSync(process.execPath, [BIOME, 'format', '--write', path], { cwd: repository });
 }
 
 /** All kept results, the oldest kernel first. */
