@@ -117,7 +117,7 @@ class BenchedAgent {
       `--subnet-dir=${this.#leases}`,
       ...more,
     ];
-    this.#child = spawn(process.execPath, [join(repository, 'dist/flanneld'), ...flags], {
+    this.#child = spawn(join(repository, 'dist/flanneld'), flags, {
       stdio: ['ignore', log, log],
       // Nothing else of this environment, as on a lab node: NODE_EXTRA_CA_CERTS alone costs each Node 2 MB.
       env: { PATH: process.env['PATH'], NODE_OPTIONS: `--require ${watcher}` },

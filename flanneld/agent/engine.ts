@@ -1,6 +1,6 @@
 // Sets V8's flags, so it must be imported before everything else. They suit a process that works for a second when thousands of leases
-// arrive and is then idle for days. The names are those of V8 11.3; a version without a flag ignores it. bench/README.md says what each
-// saves on Node 20, 22 and 24.
+// arrive and is then idle for days. bench/README.md says what each saves on Node 20, 22 and 24. The first lines of dist/flanneld
+// (scripts/build.mjs) set another one, the size of the heap before the first collection, which cannot be changed later.
 
 import { setFlagsFromString } from 'node:v8';
 
@@ -8,4 +8,5 @@ import { setFlagsFromString } from 'node:v8';
 setFlagsFromString('--semi-space-growth-factor=1');
 // In one second the optimizing compiler costs more time than its code saves, and 10 MB. So a function is optimized only
 // after it has run 90 times as long as V8 usually waits.
-setFlagsFromString('--interrupt-budget=6000000');
+// V8 12, of Node 22, no longer has this flag, and would print an error.
+if (Number.parseInt(process.versions.v8, 10) < 12) setFlagsFromString('--interrupt-budget=6000000');

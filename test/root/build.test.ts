@@ -86,20 +86,20 @@ describe('the first lines of the agent, which a shell reads', () => {
       name: 'find the machine’s authorities',
       before: `${hide}${put}`,
       env: {},
-      want: '[ca-certificates.crt][--use-openssl-ca]',
+      want: '[ca-certificates.crt][--initial-heap-size=64][--use-openssl-ca]',
     },
     {
       name: 'take those that are named',
       before: '',
       env: { SSL_CERT_FILE: '/etc/passwd' },
-      want: '[passwd][--use-openssl-ca]',
+      want: '[passwd][--initial-heap-size=64][--use-openssl-ca]',
     },
-    { name: 'leave Node its own where there are none', before: hide, env: {}, want: '[]' },
+    { name: 'leave Node its own where there are none', before: hide, env: {}, want: '[][--initial-heap-size=64]' },
     {
       name: 'leave Node its own instead of a missing file',
       before: hide,
       env: { SSL_CERT_FILE: '/none' },
-      want: '[none]',
+      want: '[none][--initial-heap-size=64]',
     },
   ])('$name', ({ before, env, want }) => {
     expect(runShown(before, env)).toBe(`${want}[flanneld][-v=4][a b]`);
