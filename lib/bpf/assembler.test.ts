@@ -17,6 +17,7 @@ test.for([
   { name: 'r2 = -1', build: (a: Assembler) => a.mov('r2', -1), want: ['b7020000ffffffff'] },
   { name: 'r6 = r1', build: (a: Assembler) => a.mov('r6', 'r1'), want: ['bf16000000000000'] },
   { name: 'r2 += -4', build: (a: Assembler) => a.sub('r2', 4), want: ['07020000fcffffff'] },
+  { name: 'r2 -= r3', build: (a: Assembler) => a.sub('r2', 'r3'), want: ['1f32000000000000'] },
   { name: 'r1 += r2', build: (a: Assembler) => a.add('r1', 'r2'), want: ['0f21000000000000'] },
   { name: 'r1 &= 240', build: (a: Assembler) => a.and('r1', 240), want: ['57010000f0000000'] },
   { name: 'w1 &= -1', build: (a: Assembler) => a.and32('r1', 0xffff_ffff), want: ['54010000ffffffff'] },

@@ -16,7 +16,17 @@ const INSTRUCTION_BYTES = 8;
 const STACK_BYTES = 512;
 
 const sizes: Record<Size, number> = { u32: 0x00, u16: 0x08, u8: 0x10, u64: 0x18 };
-const arithmetic = { add: 0x00, mul: 0x20, or: 0x40, and: 0x50, lsh: 0x60, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
+const arithmetic = {
+  add: 0x00,
+  sub: 0x10,
+  mul: 0x20,
+  or: 0x40,
+  and: 0x50,
+  lsh: 0x60,
+  rsh: 0x70,
+  xor: 0xa0,
+  mov: 0xb0,
+} as const;
 const conditions: Record<Condition, number> = {
   '==': 0x10,
   '>': 0x20,
@@ -104,8 +114,9 @@ export class Assembler {
   shiftRight(destination: Register, operand: AnyRegister | number): this {
     return this.alu(CLASS_ALU64, 'rsh', destination, operand);
   }
-  sub(destination: Register, value: number): this {
-    return this.add(destination, -value);
+  sub(destination: Register, operand: AnyRegister | number): this {
+    if (typeof operand === 'number') return this.add(destination, -operand);
+    return this.alu(CLASS_ALU64, 'sub', destination, operand);
   }
   /** Like `and`, on 32 bits: the number may have its highest bit set, as masks of addresses do. Clears the upper half. */
   and32(destination: Register, operand: AnyRegister | number): this {

@@ -20,6 +20,8 @@ export const helpers = {
   skb_adjust_room: 50,
   /** r1 skb, r2 struct bpf_fib_lookup, r3 its length, r4 flags; 0 when there is a route, which is then in the struct. */
   fib_lookup: 69,
+  /** The kernel's count of ticks, of which a second has 100 to 1000. It costs no call: the verifier puts the load itself in its place. */
+  jiffies64: 118,
   /** r1 skb, r2 the change (CSUM_LEVEL_DEC): of the number of checksums in the packet that the device has verified. */
   csum_level: 135,
   /**

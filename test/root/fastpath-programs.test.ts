@@ -6,8 +6,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { allowFor } from '../../flanneld/fastpath/programs/deadline.ts';
+import { stateValue } from '../../flanneld/fastpath/programs/layout.ts';
 import type { LoadedPrograms, NodeMaps } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { fastReasons, type Reason, reasons, tunnelReasons } from '../../flanneld/fastpath/programs/reasons.ts';
+import { lookupElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import { runProgram } from '../../lib/bpf/program.ts';
 import { TC_ACT_REDIRECT, TC_ACT_UNSPEC } from '../../lib/bpf/skb.ts';
@@ -108,13 +110,45 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
         expect(verdict()).toBe(TC_ACT_REDIRECT);
         allowFor(sys, mapOf(maps, 'state'), 0);
         expect(verdict()).toBe(TC_ACT_UNSPEC);
-        allowFor(sys, mapOf(maps, 'state'), 1);
         // The programs' clock goes on with the kernel's ticks.
-        const end = Date.now() + 20;
-        while (Date.now() <= end);
+        const wait = (ms: number) => {
+          for (const end = Date.now() + ms; Date.now() <= end; );
+        };
+        allowFor(sys, mapOf(maps, 'state'), 1);
+        wait(20);
+        expect(verdict()).toBe(TC_ACT_UNSPEC);
+        // A program that has once asked the clock notices the end, too.
+        allowFor(sys, mapOf(maps, 'state'), 200);
+        expect(verdict()).toBe(TC_ACT_REDIRECT);
+        expect(verdict()).toBe(TC_ACT_REDIRECT);
+        wait(220);
         expect(verdict()).toBe(TC_ACT_UNSPEC);
       },
     );
+
+    test('programs ask the clock once for each time that the agent sets, and again after some ticks', () => {
+      const frame = goodFrame(families[0] ?? 4, 'from-pod');
+      const ifindex = node.devices.pods[0];
+      const stateAfterRun = () => {
+        inNetns(sys, node.netnsFd, () => runProgram(sys, programs.fromPod, frame, { ifindex }));
+        const value = lookupElement(sys, mapOf(maps, 'state'), new Uint8Array(4)) ?? new Uint8Array();
+        const view = new DataView(value.buffer);
+        const [until, asked, askAgain] = [stateValue.until, stateValue.asked, stateValue.askAgain].map((at) =>
+          view.getBigUint64(at, true),
+        );
+        return { until, asked, askAgain };
+      };
+      allowFor(sys, mapOf(maps, 'state'), 600_000);
+      const first = stateAfterRun();
+      expect(first.asked).toBe(first.until);
+      expect(stateAfterRun()).toEqual(first);
+      allowFor(sys, mapOf(maps, 'state'), 300_000);
+      const sooner = stateAfterRun();
+      expect(sooner.asked).toBe(sooner.until);
+      expect(sooner.askAgain).toBeLessThan(first.askAgain ?? 0n);
+      allowFor(sys, mapOf(maps, 'state'), 0);
+      expect(stateAfterRun()).toEqual({ until: 0n, asked: 0n, askAgain: 0n });
+    });
 
     test('the program from-pod leaves packets to the kernel when the tunnel’s device is gone', () => {
       const [family = 4] = families;

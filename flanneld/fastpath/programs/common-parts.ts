@@ -13,7 +13,7 @@ import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
 import { ENODEV, ENOENT } from '../../../lib/sys/errno.ts';
 import { sumHeader } from './checksum.ts';
-import { slowOfPeer } from './layout.ts';
+import { slowOfPeer, stateValue } from './layout.ts';
 import { type PeerReason, peerReasons, type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
 import { setting, settingAt } from './settings.ts';
 
@@ -25,6 +25,8 @@ export const IPPROTO_UDP = 17;
 export const PORTS_BYTES = 4;
 /** The byte of a TCP header whose upper half is its length in words. */
 const TCP_LENGTH_AT = 12;
+/** 2^24 ns are 17 ms, which is more than a tick of any kernel takes. */
+const NS_PER_TICK_SHIFT = 24;
 
 /** What programs keep at which offset of the stack; `encapsulate.ts` and `from-underlay.ts` keep more below. */
 export const stack = {
@@ -34,8 +36,8 @@ export const stack = {
   size: -16,
   /** The element of the peer that the packet is for or from; 0 before it is known. */
   peer: -272,
-  /** u64: the time at which the program began. */
-  now: -280,
+  /** u64: the kernel's tick at which the program began. */
+  tick: -280,
   /** u32: the MTU of the device that a packet is for, as the kernel reports it. */
   deviceMtu: -284,
   /** A key: an address, or the number of a reason. */
@@ -159,14 +161,32 @@ function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
     .jump('r0', '!=', 'r1', slow('length'));
 }
 
-/** Goes on only before the time that the agent has set. */
-export function checkHeartbeat(assembler: Assembler, otherwise = slow('paused')): void {
+/**
+ * Goes on only before the time that the agent has set. Asking the clock takes longer than the rest of this check, so its answer is used
+ * again until the agent sets another time, or until so many ticks have passed that this time may be near.
+ */
+export function checkHeartbeat(assembler: Assembler, path: string, otherwise = slow('paused')): void {
   assembler
-    .callHelper('ktime_get_coarse_ns')
-    .store('u64', 'r10', stack.now, 'r0')
+    .callHelper('jiffies64')
     .loadMapValue('r1', 'state', 0)
-    .load('u64', 'r1', 'r1', 0) // the time until which programs may redirect
-    .jump('r0', '>=', 'r1', otherwise);
+    .load('u64', 'r2', 'r1', stateValue.until)
+    .load('u64', 'r3', 'r1', stateValue.asked)
+    .jump('r2', '!=', 'r3', `${path}: ask the clock`)
+    .load('u64', 'r3', 'r1', stateValue.askAgain)
+    .jump('r0', '<', 'r3', `${path}: in time`)
+    .label(`${path}: ask the clock`)
+    .store('u64', 'r10', stack.tick, 'r0')
+    .callHelper('ktime_get_coarse_ns')
+    .loadMapValue('r1', 'state', 0)
+    .load('u64', 'r2', 'r1', stateValue.until)
+    .jump('r0', '>=', 'r2', otherwise)
+    .store('u64', 'r1', stateValue.asked, 'r2')
+    .sub('r2', 'r0')
+    .shiftRight('r2', NS_PER_TICK_SHIFT)
+    .load('u64', 'r3', 'r10', stack.tick)
+    .add('r2', 'r3')
+    .store('u64', 'r1', stateValue.askAgain, 'r2')
+    .label(`${path}: in time`);
 }
 
 /**

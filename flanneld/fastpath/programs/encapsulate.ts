@@ -30,6 +30,8 @@ const fib = { bytes: 64, at: -240, family: 0, protocol: 1, sourcePort: 2, destin
 const fibRest = { totalLength: 6, ifindex: 8, source: 16, destination: 32 } as const;
 /** struct bpf_redir_neigh: u32 family, then the address. */
 const nextHop = { bytes: 20, at: -264 } as const;
+/** u64 on the stack: the time. */
+const now = -296;
 const LARGEST_PACKET = 0xffff;
 
 /**
@@ -110,9 +112,10 @@ function findRoute(assembler: Assembler): void {
     .store('u32', 'r10', outerAt(outerFrame.source), 'r1')
     .load('u32', 'r1', 'r9', peerValue.outer)
     .store('u32', 'r10', outerAt(outerFrame.destination), 'r1')
+    .callHelper('ktime_get_coarse_ns')
+    .store('u64', 'r10', now, 'r0')
     .load('u64', 'r1', 'r9', peerValue.wayUntil)
-    .load('u64', 'r2', 'r10', stack.now)
-    .jump('r2', '<', 'r1', 'way known')
+    .jump('r0', '<', 'r1', 'way known')
     .include(askRoute)
     .label('way known')
     .load('u32', 'r1', 'r10', stack.size)
@@ -160,7 +163,7 @@ function askRoute(assembler: Assembler): void {
     .store('u32', 'r9', peerValue.nextHop, 'r1')
     .load('u16', 'r1', 'r10', fib.at + fibRest.totalLength)
     .store('u32', 'r9', peerValue.wayMtu, 'r1')
-    .load('u64', 'r1', 'r10', stack.now);
+    .load('u64', 'r1', 'r10', now);
   loadOuterSetting(assembler, 'u32', 'r2', 'keepWayNs');
   assembler.add('r1', 'r2').store('u64', 'r9', peerValue.wayUntil, 'r1');
 }

@@ -31,7 +31,7 @@ export function fromPodProgram(): AssembledProgram {
 function fromPod(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
   checkHeader(assembler, layout);
-  checkHeartbeat(assembler);
+  checkHeartbeat(assembler, `IPv${family}`);
   lookUp(assembler, layout, `pods${family}`, layout.source, 'source');
   assembler
     .mov('r9', 'r0') // the pod that the source belongs to

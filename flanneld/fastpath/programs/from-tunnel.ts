@@ -35,7 +35,7 @@ function fromTunnel(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
   assembler.load('u32', 'r0', 'r6', skb.pktType).jump('r0', '!=', PACKET_HOST, slow('not-routed')); // addressed to our VTEP
   checkHeader(assembler, layout);
-  checkHeartbeat(assembler);
+  checkHeartbeat(assembler, `IPv${family}`);
   lookUpSubnet(assembler, layout, `peers${family}`, layout.source, 'sender');
   keepPeer(assembler.mov('r9', 'r0')); // the peer that the source belongs to
   compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');

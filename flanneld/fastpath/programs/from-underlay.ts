@@ -83,7 +83,7 @@ function isForTunnel(assembler: Assembler): void {
   assembler
     .jump('r1', '==', 0, 'pass') // the mode is not `full`
     .jump('r0', '!=', 'r1', 'pass');
-  checkHeartbeat(assembler, 'pass');
+  checkHeartbeat(assembler, 'tunnel', 'pass');
 }
 
 /** Goes on with a whole packet that is addressed to this node and has our VNI. */

@@ -34,8 +34,15 @@ export function slowOfPeer(reason: PeerReason): number {
   return peerValue.slow + 8 * peerReasons.indexOf(reason);
 }
 
-/** One value: a u64 that says until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
-export const stateValue = { bytes: 8, until: 0 } as const;
+/** One value. */
+export const stateValue = {
+  bytes: 24,
+  /** u64: until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
+  until: 0,
+  /** Written only by programs: for which `until` they have asked the clock (u64), and the tick from which they ask again (u64). */
+  asked: 8,
+  askAgain: 16,
+} as const;
 
 export const peersMap = (family: Family): MapSpec => ({
   name: `weft_peers${family}`,
