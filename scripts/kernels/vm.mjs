@@ -62,10 +62,11 @@ export class VirtualMachine {
 
   /**
    * Boots a kernel of debianKernel(), which finds none of the modules in `without`. `network` is the socket of a switch (switch.mjs) and
-   * the MAC address of eth0 there; such a machine also has an eth1, by which 10.0.2.2 leads to this machine's loopback. Rejects with one
-   * line and the end of the console when it does not come up.
+   * the MAC address of eth0 there; such a machine also has an eth1, by which 10.0.2.2 leads to this machine's loopback. With
+   * `countsInstructions` the machine's clock runs by the instructions that it executes, so that a measurement there does not depend on how
+   * much of a processor the machine gets. Rejects with one line and the end of the console when it does not come up.
    */
-  static async boot(kernel, { memoryMb = 6144, without = [], network } = {}) {
+  static async boot(kernel, { memoryMb = 6144, without = [], network, countsInstructions = false } = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'weft-vm-'));
     const share = join(folder, 'share');
     await mkdir(share);
@@ -73,7 +74,7 @@ export class VirtualMachine {
     const initrd = await makeInitramfs(kernel, folder);
     const vm = new VirtualMachine(
       folder,
-      spawn('qemu-system-x86_64', qemuArguments(kernel, { initrd, share, memoryMb, network }), {
+      spawn('qemu-system-x86_64', qemuArguments(kernel, { initrd, share, memoryMb, network, countsInstructions }), {
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );
@@ -172,7 +173,7 @@ done
 `;
 }
 
-function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
+function qemuArguments({ image }, { initrd, share, memoryMb, network, countsInstructions }) {
   return [
     // /dev/kvm may exist and hang, so emulation is requested by name.
     ...['-accel', 'tcg', '-m', String(memoryMb)],
@@ -181,6 +182,8 @@ function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
     // One processor. With two the kernel dies of `Oops: int3` from time to time: it changes its own instructions when the first firewall
     // rule is added, and the emulator lets the other processor run into the change.
     ...['-smp', '1'],
+    // Each instruction takes 8 ns of the machine's time.
+    ...(countsInstructions ? ['-icount', 'shift=3'] : []),
     ...['-nographic', '-no-reboot', '-kernel', image, '-initrd', initrd],
     // On a busy machine its processors may stand still for a minute, which is not the kernel's fault.
     ...['-append', 'console=ttyS0 panic=-1 quiet mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1'],

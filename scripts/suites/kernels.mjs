@@ -132,7 +132,7 @@ async function benchAll({ kernel = KERNELS, keep: isKept }) {
   for (const name of kernel) {
     const found = await debianKernel(name);
     process.stdout.write(`\n== ${name}: ${found.packaged}\n`);
-    const vm = await VirtualMachine.boot(found);
+    const vm = await VirtualMachine.boot(found, { countsInstructions: true });
     try {
       const out = vm.pathInside('bench');
       const command = `node --enable-source-maps dist/bench/main.mjs backends --out ${quoted(out)}`;
