@@ -30,7 +30,8 @@ export function isLeftover(owner: string): boolean {
 export function changesFor<P extends PlannedPeer>(dirty: DirtyKeys, sides: Sides<P>): Change[] {
   const first: Change[] = [];
   const additions = new Map<string, Change[]>();
-  for (const peer of peersOf(dirty, sides)) {
+  const { peers, unwanted } = sortKeys(dirty, sides);
+  for (const peer of peers) {
     const group: Change[] = [];
     for (const { kind, want } of sides.objectsOf(peer)) {
       const key = kind.wantedKey(want);
@@ -39,19 +40,26 @@ export function changesFor<P extends PlannedPeer>(dirty: DirtyKeys, sides: Sides
     if (group.length > 0) additions.set(peer.key, group);
   }
   const ordered = moversFirst(additions, sides);
-  return [...first, ...ordered, ...removals(dirty, ordered, sides)];
+  return [...first, ...ordered, ...removals(unwanted, ordered, sides)];
 }
 
-/** The peers that need an object under one of the keys. */
-function peersOf<P extends PlannedPeer>(dirty: DirtyKeys, { peerAt }: Sides<P>): ReadonlySet<P> {
+/** The peers that need an object under one of the keys, and the keys that no peer needs, by kind. */
+function sortKeys<P extends PlannedPeer>(
+  dirty: DirtyKeys,
+  { peerAt }: Sides<P>,
+): { peers: ReadonlySet<P>; unwanted: ReadonlyMap<AnyKind, readonly ObjectKey[]> } {
   const peers = new Set<P>();
+  const unwanted = new Map<AnyKind, ObjectKey[]>();
   for (const [kind, keys] of dirty) {
+    const others: ObjectKey[] = [];
     for (const key of keys) {
       const peer = peerAt(kind, key);
-      if (peer !== undefined) peers.add(peer);
+      if (peer === undefined) others.push(key);
+      else peers.add(peer);
     }
+    unwanted.set(kind, others);
   }
-  return peers;
+  return { peers, unwanted };
 }
 
 /** Adds what must be done for one wanted object: nothing if the present one is as wanted. */
@@ -100,12 +108,15 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
 }
 
 /** Removals of our objects that are not wanted, with the kinds in reverse order. */
-function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides<PlannedPeer>): Change[] {
-  const { place, peerAt, presentAt, formerOwner } = sides;
+function removals(
+  unwanted: ReadonlyMap<AnyKind, readonly ObjectKey[]>,
+  additions: readonly Change[],
+  sides: Sides<PlannedPeer>,
+): Change[] {
+  const { place, presentAt, formerOwner } = sides;
   const found: Change[] = [];
-  for (const [kind, keys] of [...dirty].reverse()) {
+  for (const [kind, keys] of [...unwanted].reverse()) {
     for (const key of keys) {
-      if (peerAt(kind, key) !== undefined) continue;
       const have = presentAt(kind, key);
       if (have === undefined || !kind.isOurs(have, place)) continue;
       found.push({ kind, key, owner: formerOwner(kind, key) ?? `${LEFTOVER}${kind.spell(have)}`, have });

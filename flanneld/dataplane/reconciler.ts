@@ -224,12 +224,19 @@ export class Reconciler<P extends PlannedPeer> {
 
   #judgeKind(kind: AnyKind): void {
     for (const key of this.#dirty.keys.get(kind) ?? []) this.#judge(kind, key);
-    for (const key of this.#mirror.differing(kind)) this.#judge(kind, key);
+    const wanted = this.#wanted.keysOf(kind);
+    // Of a wanted object that differs nothing else need be asked; after a reboot there are thousands.
+    for (const key of this.#mirror.differing(kind))
+      this.#note(kind, key, wanted?.has(key) !== true && this.#mayStay(kind, key));
   }
 
   /** Checks whether an object is as wanted; if not, the next run changes it. */
   #judge(kind: AnyKind, key: ObjectKey): void {
     const isRight = this.#wanted.has(kind, key) ? !this.#mirror.differs(kind, key) : this.#mayStay(kind, key);
+    this.#note(kind, key, isRight);
+  }
+
+  #note(kind: AnyKind, key: ObjectKey, isRight: boolean): void {
     this.#dirty.note(kind, key, isRight);
     if (!isRight) this.#hasNews = true;
   }

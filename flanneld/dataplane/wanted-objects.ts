@@ -44,6 +44,11 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
     for (const [key, peer] of this.#byKey.get(kind) ?? []) yield [key, this.#wantOf(peer, kind, key)];
   }
 
+  /** The keys of the wanted objects. */
+  keysOf(kind: AnyKind): { has(key: ObjectKey): boolean } | undefined {
+    return this.#byKey.get(kind);
+  }
+
   has(kind: AnyKind, key: ObjectKey): boolean {
     return this.#byKey.get(kind)?.has(key) === true;
   }
@@ -124,7 +129,8 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
     for (const { kind, want } of this.#objectsOf(peer)) {
       const key = kind.wantedKey(want);
       this.#byKey.get(kind)?.set(key, peer);
-      this.#former.get(kind)?.delete(key);
+      const former = this.#former.get(kind);
+      if (former !== undefined && former.size > 0) former.delete(key);
       on.come(kind, key, want);
     }
   }
