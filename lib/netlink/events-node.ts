@@ -7,8 +7,17 @@ import type { Slot } from '../sys/arena.ts';
 import { EAGAIN, ENOBUFS } from '../sys/errno.ts';
 import { closeFd, writeAll } from '../sys/file.ts';
 import { loadPoll, pollfdsFor } from '../sys/poll-node.ts';
-import { AF_NETLINK, bindNetlink, openSocket, receiveDatagram, SOCK_RAW, setSocketOption } from '../sys/socket.ts';
-import { check, SysError } from '../sys/sys-error.ts';
+import {
+  AF_NETLINK,
+  bindNetlink,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  openSocket,
+  SOCK_RAW,
+  SOCKADDR_NL_BYTES,
+  setSocketOption,
+} from '../sys/socket.ts';
+import { check, SysError, uninterrupted } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NETLINK_ADD_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK } from './constants.ts';
 import { setReceiveBuffer } from './netlink-socket.ts';
@@ -147,11 +156,13 @@ class Watch implements EventWatch {
     const { arena } = this.#sys;
     return arena.scope(() => {
       const buffer = arena.buffer(EVENT_BYTES);
-      const bytes = buffer.bytes();
+      // The sender's address, followed by its length, which the kernel overwrites.
+      const from = arena.alloc(SOCKADDR_NL_BYTES + 4);
+      const message = new MessageReader(buffer.bytes(), 0);
       const until = steadyMs() + CHUNK_MS;
       do {
         for (let i = 0; i < CHUNK_EVENTS && !this.#closing; i++) {
-          if (!this.#readOne(buffer, bytes)) return true;
+          if (!this.#readOne(buffer, from, message)) return true;
         }
       } while (steadyMs() < until && !this.#closing);
       return false;
@@ -159,17 +170,22 @@ class Watch implements EventWatch {
   }
 
   /** Reports one datagram's events; false when there was none. */
-  #readOne(buffer: Slot, bytes: Uint8Array): boolean {
-    const { length, sender } = receiveDatagram(this.#sys, this.#fd, buffer);
+  #readOne(buffer: Slot, from: Slot, message: MessageReader): boolean {
+    const sys = this.#sys;
+    from.setU32(SOCKADDR_NL_BYTES, SOCKADDR_NL_BYTES);
+    const fromLength = from.address + SOCKADDR_NL_BYTES;
+    const flags = MSG_DONTWAIT | MSG_TRUNC;
+    const { address, length: room } = buffer;
+    const length = uninterrupted(sys, sys.nr.recvfrom, this.#fd, address, room, flags, from.address, fromLength);
     if (length === -EAGAIN) return false;
-    if (length === -ENOBUFS || length > bytes.length) {
+    if (length === -ENOBUFS || length > room) {
       this.#options.onOverflow();
       return true;
     }
     if (length < 0) throw new SysError('receive from', 'netlink socket', -length);
-    // Other processes with CAP_NET_ADMIN may also send to a group.
-    if (sender !== 0) return true;
-    const message = new MessageReader(bytes, length);
+    // Other processes with CAP_NET_ADMIN may also send to a group. The kernel's own port id is 0.
+    if (from.u32(4) !== 0) return true;
+    message.restart(length);
     while (message.next()) this.#options.onMessage(message);
     return true;
   }

@@ -24,7 +24,7 @@ export class MessageReader {
   /** Where the current message ends. */
   end = 0;
   private readonly words: Uint32Array;
-  private readonly received: number;
+  private received: number;
   private nextAt = 0;
   /** A single cursor for all messages, because lists have tens of thousands of them. */
   private cursor: AttributeReader | undefined;
@@ -34,6 +34,12 @@ export class MessageReader {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
     this.received = length;
+  }
+
+  /** Begins with another datagram of `length` bytes in the same memory. A new cursor for each event would take longer than to read it. */
+  restart(length: number): void {
+    this.received = length;
+    this.nextAt = 0;
   }
 
   /** Moves to the next message; false at the end of the datagram. */
