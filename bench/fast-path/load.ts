@@ -27,6 +27,8 @@ export interface LoadSpec {
   readonly seconds: number;
   /** How many runs the seconds are divided into; the result is that of the best one. Absent: one. */
   readonly times?: number;
+  /** The congestion control of TCP; the machine's own when absent. */
+  readonly congestion?: string;
 }
 
 export class PathLoad {
@@ -47,8 +49,9 @@ export class PathLoad {
     return { stop: () => void process.kill(-(server.pid ?? 0), 'SIGKILL') };
   }
 
-  async run({ mode, port, cpu, netns, to, seconds, times = 1 }: LoadSpec): Promise<Loaded> {
+  async run({ mode, port, cpu, netns, to, seconds, times = 1, congestion }: LoadSpec): Promise<Loaded> {
     const args = [mode, `${port}`, `${cpu ?? -1}`, to, `${seconds}`, `${times}`];
+    if (congestion !== undefined) args.push(congestion);
     const [rate, processor] = (await this.#run(netns, args)).split(' ');
     return { rate: Number(rate), processor: Number(processor) };
   }

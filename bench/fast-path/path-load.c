@@ -1,10 +1,11 @@
 // Loads a path between two network namespaces with as little work of its own as possible, so that what is measured is the path.
 //   path-load serve PORT CPU        answers at the four ports from PORT on until it is killed; prints a line when it listens
-//   path-load MODE PORT CPU ADDRESS SECONDS [TIMES]
+//   path-load MODE PORT CPU ADDRESS SECONDS [TIMES [CONGESTION]]
 //                                   prints "RATE PROCESSOR": exchanges a second, or for stream Gbit/s, and seconds of all processors for
 //                                   each exchange or GB. The rate is that of the median exchange, or of the median slice of the time: so it
 //                                   leaves out when other programs had the processor. With TIMES the time is divided into so many runs,
-//                                   each with a connection of its own, and the best run is printed
+//                                   each with a connection of its own, and the best run is printed. CONGESTION
+//                                   is the congestion control of TCP
 //   path-load first PORT CPU ADDRESS 0        prints the microseconds of one exchange by UDP from a fresh port
 //   path-load forget                removes all connections that the kernel tracks in this namespace
 //   path-load tunnel-segments DEVICE on|off
@@ -40,6 +41,8 @@ enum { UDP_LIMIT = 1, TCP_LIMIT = 15 };
 static char block[BLOCK];
 static float samples[MOST];
 static int base;
+// The congestion control of TCP connections; the machine's own when absent.
+static const char *congestion;
 
 static void fail(const char *what) {
     // What the kernel says when a time limit of a socket is over: EINPROGRESS for connect(2).
@@ -102,6 +105,8 @@ static int open_at(int type, const char *address, int port) {
     if (address) {
         inet_pton(AF_INET, address, &at.sin_addr);
         if (type == SOCK_STREAM) set(fd, IPPROTO_TCP, TCP_NODELAY);
+        if (type == SOCK_STREAM && congestion && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, strlen(congestion)))
+            fail(congestion);
         limit(fd, type == SOCK_STREAM ? TCP_LIMIT : UDP_LIMIT);
         if (connect(fd, (void *)&at, sizeof at)) fail("connect");
     } else {
@@ -304,7 +309,8 @@ int main(int argc, char **argv) {
     base = atoi(argv[2]);
     pin(atoi(argv[3]));
     if (argc == 4 && !strcmp(argv[1], "serve")) return serve(), 0;
-    if (argc != 6 && argc != 7) return 2;
+    if (argc < 6 || argc > 8) return 2;
+    if (argc == 8) congestion = argv[7];
     if (!strcmp(argv[1], "first")) return first(argv[4]), 0;
-    return best(argv[1], argv[4], atof(argv[5]), argc == 7 ? atoi(argv[6]) : 1), 0;
+    return best(argv[1], argv[4], atof(argv[5]), argc >= 7 ? atoi(argv[6]) : 1), 0;
 }
