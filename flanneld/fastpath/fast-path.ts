@@ -1,7 +1,6 @@
 // The fast path of a node: a loop that keeps programs and maps as the node's pods, peers and rules want them, and lets the programs
 // redirect only while all of that is certain.
 
-import { deleteElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import type { Clock } from '../../lib/clock-node.ts';
 import { errorText } from '../../lib/errors.ts';
@@ -19,13 +18,12 @@ import type { FastPathPeer, FastPathStatus } from '../health/status/report.ts';
 import { removeFilters } from './clsact-filters.ts';
 import { FastPathPlanner, type Owner } from './fast-path-owners.ts';
 import { KernelState } from './kernel-state.ts';
-import { fastPathKinds, type WantedPod } from './objects.ts';
+import { fastPathKinds, removePod, type WantedPod } from './objects.ts';
 import { observe, type Tunnel } from './observe.ts';
 import { removeLinkPins } from './pins.ts';
 import type { Policing } from './policing/policing.ts';
 import { readCounters, readPeerCounts } from './programs/counters.ts';
 import { HEARTBEAT_MS } from './programs/deadline.ts';
-import { addressKey } from './programs/layout.ts';
 import { fastReasons, type Reason, slowReasons, tunnelReasons } from './programs/reasons.ts';
 import { type WantedFastPath, wantedFastPath } from './wanted.ts';
 
@@ -182,8 +180,7 @@ export class FastPath {
 
   #forgetPod(ifindex: number): void {
     for (const ip of this.#podsAt.get(ifindex) ?? []) {
-      if (this.#state !== undefined)
-        deleteElement(this.#state.sys, this.#state.map(`pods${ip.family}`), addressKey(ip));
+      if (this.#state !== undefined) removePod(this.#state, ip);
     }
     this.#podsAt.delete(ifindex);
   }

@@ -3,7 +3,8 @@
 
 import { type BpfMap, deleteElement, listElements, updateElement } from '../../lib/bpf/map.ts';
 import { errorText } from '../../lib/errors.ts';
-import { type Family, formatIp, type Ip, ipFromBytes } from '../../lib/ip.ts';
+import { type Family, formatIp, type Ip, ipFromBytes, sameIp } from '../../lib/ip.ts';
+import { putNear, readNear, removeNear } from '../../lib/pods/fast-path-pods.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Action, AnyKind, ObjectKind, Refusal } from '../dataplane/objects/kind.ts';
 import { addressKey as objectKey } from '../dataplane/objects/kind.ts';
@@ -40,6 +41,8 @@ export interface WantedPeer {
 interface Element {
   readonly ip: Ip;
   readonly value: Uint8Array;
+  /** For a pod: whether `nearMap` agrees. */
+  readonly isNearRight?: boolean;
 }
 
 export interface FastPathKinds {
@@ -62,6 +65,9 @@ export function fastPathKinds(sys: Syscalls, state: KernelState): FastPathKinds 
     name: 'fast path pod',
     map: 'pods',
     encode: ({ entry }) => encodePod(entry),
+    alsoPut: (ip, value) => ip.family === 4 && putNear(sys, state.map('near4'), addressKey(ip), value),
+    remove: (ip) => removePod(state, ip),
+    check: (elements) => withNear(sys, state, elements),
   });
   const link = linkKind(state);
   return { link, pod, peer, all: [peer, pod, link] as unknown as AnyKind[] };
@@ -98,12 +104,16 @@ interface ElementSpec<Want> {
   readonly encode: (want: Want) => Uint8Array;
   /** How many bytes of the value are compared; all when absent. */
   readonly compared?: number;
+  /** What else is written, or removed, or looked at. */
+  readonly alsoPut?: (ip: Ip, value: Uint8Array) => unknown;
+  readonly remove?: (ip: Ip) => void;
+  readonly check?: (elements: readonly Element[]) => readonly Element[];
 }
 
 function elementKind<Want extends { readonly ip: Ip }>(
   sys: Syscalls,
   state: KernelState,
-  { name, map, encode, compared }: ElementSpec<Want>,
+  { name, map, encode, compared, alsoPut, remove, check = (elements) => elements }: ElementSpec<Want>,
 ): ObjectKind<Want, Element, Doing> {
   const mapOf = (ip: Ip): BpfMap => state.map(`${map}${ip.family}`);
   const isSame = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -112,25 +122,52 @@ function elementKind<Want extends { readonly ip: Ip }>(
     name,
     wantedKey: ({ ip }) => objectKey(ip),
     presentKey: ({ ip }) => objectKey(ip),
-    isRight: (have, want) => isSame(have.value, encode(want)),
+    isRight: (have, want) => isSame(have.value, encode(want)) && have.isNearRight !== false,
     isOurs: () => true,
     list: () =>
-      FAMILIES.flatMap((family) =>
-        listElements(sys, state.map(`${map}${family}`)).map(({ key, value }) => ({ ip: ipFromBytes(key), value })),
+      check(
+        FAMILIES.flatMap((family) =>
+          listElements(sys, state.map(`${map}${family}`)).map(({ key, value }) => ({ ip: ipFromBytes(key), value })),
+        ),
       ),
     asWanted: (want) => ({ ip: want.ip, value: encode(want) }),
     put: (want) => ({
       describe: () => `put ${formatIp(want.ip)} into map ${mapOf(want.ip).spec.name}`,
-      run: () => updateElement(sys, mapOf(want.ip), addressKey(want.ip), encode(want)),
+      run: () => {
+        updateElement(sys, mapOf(want.ip), addressKey(want.ip), encode(want));
+        alsoPut?.(want.ip, encode(want));
+      },
     }),
     remove: ({ ip }) => ({
       describe: () => `remove ${formatIp(ip)} from map ${mapOf(ip).spec.name}`,
-      run: () => void deleteElement(sys, mapOf(ip), addressKey(ip)),
+      run: () => (remove === undefined ? void deleteElement(sys, mapOf(ip), addressKey(ip)) : remove(ip)),
     }),
     spell: ({ ip }) => `${formatIp(ip)} in map ${mapOf(ip).spec.name}`,
     difference: () => 'had other values',
     execute,
   };
+}
+
+/** Removes a pod from both maps. Throws SysError. */
+export function removePod(state: KernelState, ip: Ip): void {
+  const address = addressKey(ip);
+  if (ip.family === 4) removeNear(state.sys, state.map('near4'), address);
+  deleteElement(state.sys, state.map(`pods${ip.family}`), address);
+}
+
+/** Looks whether each pod has its element of `nearMap`. Where two pods have the same one, it is right when one of them has it. */
+function withNear(sys: Syscalls, state: KernelState, pods: readonly Element[]): Element[] {
+  const addresses = new Set(pods.map(({ ip }) => objectKey(ip)));
+  return pods.map(({ ip, value }) => {
+    if (ip.family === 6) return { ip, value };
+    const near = readNear(sys, state.map('near4'), addressKey(ip));
+    const owner = near && ipFromBytes(near.address);
+    const isNearRight =
+      near !== undefined &&
+      owner !== undefined &&
+      (sameIp(owner, ip) ? near.value.every((byte, at) => byte === value[at]) : addresses.has(objectKey(owner)));
+    return { ip, value, isNearRight };
+  });
 }
 
 /** The device may be gone by now. Its RTM_DELLINK then removes it from what is wanted. */

@@ -6,7 +6,7 @@ import { encodePod } from '../../flanneld/fastpath/programs/layout.ts';
 import { updateElement } from '../../lib/bpf/map.ts';
 import { ipToBytes, parseIp } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
-import { podsMap } from '../../lib/pods/fast-path-pods.ts';
+import { nearMap, podsMap, removeNear } from '../../lib/pods/fast-path-pods.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { findChain } from '../cluster/interop/programs.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -17,6 +17,7 @@ import {
   ask,
   counted,
   giveNext,
+  isNear,
   keepAlive,
   podsInMap,
   podsOf,
@@ -90,8 +91,10 @@ describe.for(plugins)('with $name', ({ isThere, options, staysInMap }) => {
 
   test('DEL alone is enough', async () => {
     const pod = await podWithoutAgent();
+    expect(isNear(one, pod.ip)).toBe(true);
     await pod.remove();
     expect(podsInMap(one).includes(pod.ip)).toBe(staysInMap);
+    expect(isNear(one, pod.ip)).toBe(staysInMap);
     await expectReached(pod.ip);
   });
 });
@@ -138,6 +141,7 @@ describe('without DEL', () => {
     expect(podsInMap(one)).toContain(pod.ip);
     await pod.exec(['ip', 'link', 'del', 'eth0']);
     await waitUntil(() => !podsInMap(one).includes(pod.ip), LOOK_MS, 'the entry to go');
+    expect(isNear(one, pod.ip)).toBe(false);
     await pod.remove();
     await untilOn(one);
   });
@@ -152,5 +156,14 @@ describe('without DEL', () => {
     // Any change at a device makes it check everything, as it does once a minute in any case.
     await one.run(['ip', 'link', 'set', 'lo', 'mtu', '65535']);
     await waitUntil(() => !podsInMap(one).includes(ip), LOOK_MS, 'the entry to go');
+  });
+
+  test('the reconciler gives a pod its element of the map back that is looked in first', async () => {
+    await untilOn(one);
+    const { ip } = podsOf(one)[0];
+    withPin(one, 'near4', (fd) => removeNear(sys, { fd, spec: nearMap }, ipToBytes(parseIp(ip))));
+    expect(isNear(one, ip)).toBe(false);
+    await one.run(['ip', 'link', 'set', 'lo', 'mtu', '65534']);
+    await waitUntil(() => isNear(one, ip), LOOK_MS, 'the element to come back');
   });
 });

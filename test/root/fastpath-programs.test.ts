@@ -2,18 +2,19 @@
 // redirect are byte for byte what routing would have sent on, and packets that they leave to the kernel are unchanged.
 
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { allowFor } from '../../flanneld/fastpath/programs/deadline.ts';
-import { stateValue } from '../../flanneld/fastpath/programs/layout.ts';
+import { addressKey, stateValue } from '../../flanneld/fastpath/programs/layout.ts';
 import type { LoadedPrograms, NodeMaps } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { fastReasons, type Reason, reasons, tunnelReasons } from '../../flanneld/fastpath/programs/reasons.ts';
-import { lookupElement } from '../../lib/bpf/map.ts';
+import { deleteElement, lookupElement, updateElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import { runProgram } from '../../lib/bpf/program.ts';
 import { TC_ACT_REDIRECT, TC_ACT_UNSPEC } from '../../lib/bpf/skb.ts';
-import type { Family } from '../../lib/ip.ts';
+import type { Family, Ip } from '../../lib/ip.ts';
+import { removeNear } from '../../lib/pods/fast-path-pods.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import { hasConntrackFunctions, needConntrackFunctions } from '../support/conntrack-functions.ts';
@@ -29,6 +30,7 @@ import {
   often,
   ownVtep,
   type PacketNode,
+  places,
   startPacketNode,
   track,
   worldOf,
@@ -163,6 +165,24 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
     });
   },
 );
+
+test('a pod with IPv4 is found in either map of pods', () => {
+  const { programs, maps } = loadNode(sys, node.devices, [4]);
+  onTestFinished(() => closeNode(sys, programs, maps));
+  const [pods, near] = [mapOf(maps, 'pods4'), mapOf(maps, 'near4')];
+  const address = addressKey(places[4].pods[0] as Ip);
+  const value = lookupElement(sys, pods, address) ?? new Uint8Array();
+  const [ifindex] = node.devices.pods;
+  const verdict = () =>
+    inNetns(sys, node.netnsFd, () => runProgram(sys, programs.fromPod, goodFrame(4, 'from-pod'), { ifindex }).verdict);
+  allowFor(sys, mapOf(maps, 'state'), 600_000);
+  deleteElement(sys, pods, address);
+  expect(verdict()).toBe(TC_ACT_REDIRECT);
+  removeNear(sys, near, address);
+  expect(verdict()).toBe(TC_ACT_UNSPEC);
+  updateElement(sys, pods, address, value);
+  expect(verdict()).toBe(TC_ACT_REDIRECT);
+});
 
 /** Each reason that frames can have here. A VLAN tag is removed before a program sees it, and memory is never short enough. */
 function reachable(program: Arrival['program'], families: readonly Family[]): Reason[] {

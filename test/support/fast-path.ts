@@ -14,9 +14,9 @@ import { listPrograms } from '../../lib/bpf/bpf-link.ts';
 import { listElements } from '../../lib/bpf/map.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
-import { formatIp, ipFromBytes, parseIp } from '../../lib/ip.ts';
+import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
-import { podsMap } from '../../lib/pods/fast-path-pods.ts';
+import { nearMap, podsMap, readNear } from '../../lib/pods/fast-path-pods.ts';
 import { listLinks } from '../../lib/rtnetlink/link.ts';
 import { closeFd, listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
@@ -174,6 +174,12 @@ export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason
 export function podsInMap(node: LabNode): string[] {
   const elements = withPin(node, 'pods4', (fd) => listElements(sys, { fd, spec: podsMap(4) }));
   return elements.map(({ key }) => formatIp(ipFromBytes(key)));
+}
+
+/** Whether the program at pods' veths finds an address without the map of pods. */
+export function isNear(node: LabNode, ip: string): boolean {
+  const near = withPin(node, 'near4', (fd) => readNear(sys, { fd, spec: nearMap }, ipToBytes(parseIp(ip))));
+  return near !== undefined && formatIp(ipFromBytes(near.address)) === ip;
 }
 
 /** Makes the next pod of the node get this address, which must be free. */

@@ -15,6 +15,7 @@ import { type Family, formatIp, type Ip, type IpPrefix, ipToBytes, parseIp, pars
 import { type Mac, macToBytes, parseMac } from '../../lib/mac.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { internetChecksum, viewOf } from '../../lib/packet-bytes.ts';
+import { putNear } from '../../lib/pods/fast-path-pods.ts';
 import { createVeth } from '../../lib/rtnetlink/veth.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
@@ -111,6 +112,9 @@ export function loadNode(
     for (const [index, ip] of places[family].pods.entries()) {
       const pod = { ifindex: devices.pods[index] ?? GONE_DEVICE, podMac: podMacs[index] ?? strange, bridgeMac };
       updateElement(sys, mapOf(maps, `pods${family}`), addressKey(ip), encodePod(pod));
+      // A node of both families has other pods in their elements of this map, so that its programs look in the other one.
+      const near = families.length > 1 ? { family, value: ip.value + 0x1000n } : ip;
+      if (family === 4) putNear(sys, mapOf(maps, 'near4'), addressKey(near), encodePod(pod));
     }
     for (const [index, { ip }] of places[family].peers.entries()) {
       const address = outer?.peers[index];

@@ -11,6 +11,7 @@
 import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
+import { NEAR_ADDRESS, nearMap } from '../../../lib/pods/fast-path-pods.ts';
 import { ENODEV, ENOENT } from '../../../lib/sys/errno.ts';
 import { sumHeader } from './checksum.ts';
 import { slowOfPeer, stateValue } from './layout.ts';
@@ -229,6 +230,35 @@ export function lookUp(
     assembler.load('u32', 'r1', 'r7', address + 4 * word).store('u32', 'r10', stack.key + 4 * word, 'r1');
   }
   lookUpKey(assembler, map, missing);
+}
+
+/** Like `lookUp` in the map of pods, which is used only where `nearMap` does not have the address. `path` begins the labels. */
+export function lookUpPod(
+  assembler: Assembler,
+  layout: FamilyLayout,
+  address: number,
+  missing: SlowReason,
+  path: string,
+): void {
+  const { family } = layout;
+  if (family === 4) {
+    assembler
+      .load('u32', 'r1', 'r7', address)
+      .fromNetwork('r1', 32)
+      .and('r1', nearMap.maxEntries - 1)
+      .store('u32', 'r10', stack.key, 'r1')
+      .loadMap('r1', 'near4')
+      .mov('r2', 'r10')
+      .add('r2', stack.key)
+      .callHelper('map_lookup_elem')
+      .jump('r0', '==', 0, `${path}: far`)
+      .load('u32', 'r1', 'r7', address)
+      .load('u32', 'r2', 'r0', NEAR_ADDRESS)
+      .jump('r1', '==', 'r2', `${path}: found`)
+      .label(`${path}: far`);
+  }
+  lookUp(assembler, layout, `pods${family}`, address, missing);
+  assembler.label(`${path}: found`);
 }
 
 /** Like `lookUp`, with the address of the subnet that the packet's address belongs to. */

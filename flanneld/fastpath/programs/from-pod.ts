@@ -15,7 +15,7 @@ import {
   type FamilyLayout,
   keepPeer,
   loadSetting,
-  lookUp,
+  lookUpPod,
   lookUpSubnet,
   programOf,
   slow,
@@ -32,7 +32,7 @@ function fromPod(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
   checkHeader(assembler, layout);
   checkHeartbeat(assembler, `IPv${family}`);
-  lookUp(assembler, layout, `pods${family}`, layout.source, 'source');
+  lookUpPod(assembler, layout, layout.source, 'source', `IPv${family}: source`);
   assembler
     .mov('r9', 'r0') // the pod that the source belongs to
     .load('u32', 'r1', 'r9', podValue.ifindex)
@@ -80,9 +80,8 @@ function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void 
  * for the pod.
  */
 function toPod(assembler: Assembler, layout: FamilyLayout, path: string): void {
-  const { family } = layout;
   assembler.label(path);
-  lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
+  lookUpPod(assembler, layout, layout.destination, 'destination', `${path}: destination`);
   assembler
     .load('u32', 'r1', 'r0', podValue.ifindex)
     .load('u32', 'r2', 'r9', podValue.ifindex)

@@ -7,7 +7,7 @@ import { type BpfMap, createMap, type MapSpec } from '../../../lib/bpf/map.ts';
 import { openModuleBtf } from '../../../lib/bpf/module-btf.ts';
 import { loadProgram } from '../../../lib/bpf/program.ts';
 import { OpError } from '../../../lib/errors.ts';
-import { podsMap } from '../../../lib/pods/fast-path-pods.ts';
+import { nearMap, podsMap } from '../../../lib/pods/fast-path-pods.ts';
 import { closeFd, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { fromPodProgram } from './from-pod.ts';
@@ -28,6 +28,7 @@ export const mapSpecs: ReadonlyMap<string, MapSpec> = new Map([
   ['settings', settingsMap],
   ['counters', countersMap],
   ['pods4', podsMap(4)],
+  ['near4', nearMap],
   ['peers4', peersMap(4)],
   ['pods6', podsMap(6)],
   ['peers6', peersMap(6)],
