@@ -34,7 +34,7 @@ const FREE_PORT = 7200;
 export const fastPathPart: Part = {
   name: 'fast-path',
   question: 'What does the fast path give?',
-  seconds: { full: 240 },
+  seconds: { full: 300 },
   measure,
 };
 
