@@ -65,6 +65,10 @@ describe('two nodes with WireGuard', () => {
     const set = `wg set flannel-wg peer ${peer}`;
     const again = `${set} endpoint ${endpoint} allowed-ips ${subnetOf(one)} preshared-key /run/psk`;
     await two.run(['sh', '-c', `wg genpsk > /run/psk && ${set} remove && ${again}; rm /run/psk`]);
+    // Only a handshake that the other node begins shows that its key is right. It does so after 15 s without an answer to its probes.
+    const isAsked = async (): Promise<boolean> =>
+      Number((await two.run(['wg', 'show', 'flannel-wg', 'transfer'])).split('\t')[1]) > 0;
+    await waitUntil(isAsked, PROBED_MS, 'a handshake that node-1 begins');
     const finding = await findingOf(two, 'wireguard-no-handshake', FLAGS_OF_LAB);
     expect(finding.cause).toContain('preshared keys differ');
     await backAgain(two);
