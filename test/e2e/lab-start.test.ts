@@ -128,8 +128,9 @@ describe('npm start', () => {
     onTestFinished(() => void terminal.kill('SIGKILL'));
     let said = '';
     terminal.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    await saysLine(terminal, /✓ agents/);
-    await sleep(Math.random() * 1000);
+    // A step is drawn only when it has taken a tenth of a second.
+    await saysLine(terminal, /· pods/);
+    await sleep(Math.random() * 500);
     const family = familyOf(terminal.pid ?? 0);
     terminal.stdin.write('\x03');
     await gone(terminal);
