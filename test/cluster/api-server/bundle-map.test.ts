@@ -144,7 +144,7 @@ describe('kubectl weft map', { timeout: TEST_MS }, () => {
     process.stdout.write(`${text.split('Who reaches whom')[0]}\n`);
     // Where node-3 has found its own rule, what it sees of its peers is a consequence of that and no finding from the other side.
     expect(text).toMatch(/error .*3 nodes .*node-3/);
-    expect(text).toMatch(/; found from both sides|error node-3: .* own firewall drops .* udp dport 8472 drop/);
+    expect(text).toMatch(/; found from both sides|error node-3: .* own firewall drops .*"udp dport 8472 drop"/);
     const cells = await page.evaluate<Record<string, string>>(
       `(() => {
         const { nodes, rows } = JSON.parse(document.getElementById('data').textContent);
