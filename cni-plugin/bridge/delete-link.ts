@@ -139,7 +139,7 @@ function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
 
 function readEvents(sys: Syscalls, buffer: Slot, watch: Watch): News {
   for (;;) {
-    const { length } = receiveDatagram(sys, watch.events, buffer);
+    const length = receiveDatagram(sys, watch.events, buffer);
     if (length === -EAGAIN) return 'none';
     if (length < 0 || length > buffer.length) return 'ask';
     const message = new MessageReader(buffer.bytes(), length);
@@ -153,7 +153,7 @@ function readEvents(sys: Syscalls, buffer: Slot, watch: Watch): News {
 }
 
 function readAnswer(sys: Syscalls, buffer: Slot, watch: Watch): News {
-  const { length } = receiveDatagram(sys, watch.deleter, buffer);
+  const length = receiveDatagram(sys, watch.deleter, buffer);
   if (length === -EAGAIN) return 'none';
   if (length < 0) return 'ask';
   const message = new MessageReader(buffer.bytes(), Math.min(length, buffer.length));

@@ -134,8 +134,9 @@ function elementKind<Want extends { readonly ip: Ip }>(
     put: (want) => ({
       describe: () => `put ${formatIp(want.ip)} into map ${mapOf(want.ip).spec.name}`,
       run: () => {
-        updateElement(sys, mapOf(want.ip), addressKey(want.ip), encode(want));
-        alsoPut?.(want.ip, encode(want));
+        const value = encode(want);
+        updateElement(sys, mapOf(want.ip), addressKey(want.ip), value);
+        alsoPut?.(want.ip, value);
       },
     }),
     remove: ({ ip }) => ({

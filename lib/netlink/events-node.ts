@@ -10,14 +10,14 @@ import { loadPoll, pollfdsFor } from '../sys/poll-node.ts';
 import {
   AF_NETLINK,
   bindNetlink,
-  MSG_DONTWAIT,
-  MSG_TRUNC,
   openSocket,
+  receiveDatagram,
+  SENDER_BYTES,
   SOCK_RAW,
-  SOCKADDR_NL_BYTES,
+  senderPort,
   setSocketOption,
 } from '../sys/socket.ts';
-import { check, SysError, uninterrupted } from '../sys/sys-error.ts';
+import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NETLINK_ADD_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK } from './constants.ts';
 import { setReceiveBuffer } from './netlink-socket.ts';
@@ -156,13 +156,12 @@ class Watch implements EventWatch {
     const { arena } = this.#sys;
     return arena.scope(() => {
       const buffer = arena.buffer(EVENT_BYTES);
-      // The sender's address, followed by its length, which the kernel overwrites.
-      const from = arena.alloc(SOCKADDR_NL_BYTES + 4);
+      const sender = arena.alloc(SENDER_BYTES);
       const message = new MessageReader(buffer.bytes(), 0);
       const until = steadyMs() + CHUNK_MS;
       do {
         for (let i = 0; i < CHUNK_EVENTS && !this.#closing; i++) {
-          if (!this.#readOne(buffer, from, message)) return true;
+          if (!this.#readOne(buffer, sender, message)) return true;
         }
       } while (steadyMs() < until && !this.#closing);
       return false;
@@ -170,21 +169,16 @@ class Watch implements EventWatch {
   }
 
   /** Reports one datagram's events; false when there was none. */
-  #readOne(buffer: Slot, from: Slot, message: MessageReader): boolean {
-    const sys = this.#sys;
-    from.setU32(SOCKADDR_NL_BYTES, SOCKADDR_NL_BYTES);
-    const fromLength = from.address + SOCKADDR_NL_BYTES;
-    const flags = MSG_DONTWAIT | MSG_TRUNC;
-    const { address, length: room } = buffer;
-    const length = uninterrupted(sys, sys.nr.recvfrom, this.#fd, address, room, flags, from.address, fromLength);
+  #readOne(buffer: Slot, sender: Slot, message: MessageReader): boolean {
+    const length = receiveDatagram(this.#sys, this.#fd, buffer, sender);
     if (length === -EAGAIN) return false;
-    if (length === -ENOBUFS || length > room) {
+    if (length === -ENOBUFS || length > buffer.length) {
       this.#options.onOverflow();
       return true;
     }
     if (length < 0) throw new SysError('receive from', 'netlink socket', -length);
-    // Other processes with CAP_NET_ADMIN may also send to a group. The kernel's own port id is 0.
-    if (from.u32(4) !== 0) return true;
+    // Other processes with CAP_NET_ADMIN may also send to a group.
+    if (senderPort(sender) !== 0) return true;
     message.restart(length);
     while (message.next()) this.#options.onMessage(message);
     return true;

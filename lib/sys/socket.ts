@@ -84,24 +84,24 @@ export function sendToKernel(sys: Syscalls, fd: number, message: Slot, length: n
   });
 }
 
-/** One datagram: its true length (larger than the buffer when it was cut off), or −errno; and its sender. */
-export interface Received {
-  readonly length: number;
-  /** Netlink port id of the sender; 0 is the kernel. */
-  readonly sender: number;
+/** The address of a netlink datagram's sender, followed by its length, which the kernel overwrites. */
+export const SENDER_BYTES = SOCKADDR_NL_BYTES + 4;
+
+/**
+ * Receives one datagram into `buffer` without waiting. Returns its true length, which is larger than the buffer's when it was cut off, or
+ * −errno. `sender`, of SENDER_BYTES, receives who has sent it; `senderPort` reads that.
+ */
+export function receiveDatagram(sys: Syscalls, fd: number, buffer: Slot, sender?: Slot): number {
+  sender?.setU32(SOCKADDR_NL_BYTES, SOCKADDR_NL_BYTES);
+  const from = sender?.address ?? 0;
+  const fromLength = from && from + SOCKADDR_NL_BYTES;
+  const flags = MSG_DONTWAIT | MSG_TRUNC;
+  return uninterrupted(sys, sys.nr.recvfrom, fd, buffer.address, buffer.length, flags, from, fromLength);
 }
 
-/** Receives one datagram into `buffer` without waiting. */
-export function receiveDatagram(sys: Syscalls, fd: number, buffer: Slot): Received {
-  return sys.arena.scope(() => {
-    const from = sys.arena.alloc(SOCKADDR_NL_BYTES);
-    const fromLength = sys.arena.alloc(4);
-    fromLength.setU32(0, from.length);
-    const flags = MSG_DONTWAIT | MSG_TRUNC;
-    const { address, length: room } = buffer;
-    const length = uninterrupted(sys, sys.nr.recvfrom, fd, address, room, flags, from.address, fromLength.address);
-    return { length, sender: from.u32(4) };
-  });
+/** The netlink port id of the sender of a datagram; 0 is the kernel. */
+export function senderPort(sender: Slot): number {
+  return sender.u32(4);
 }
 
 export interface PollEntry {

@@ -229,7 +229,7 @@ export function lookUp(
   for (let word = 0; word < layout.addressWords; word++) {
     assembler.load('u32', 'r1', 'r7', address + 4 * word).store('u32', 'r10', stack.key + 4 * word, 'r1');
   }
-  lookUpKey(assembler, map, missing);
+  lookUpKey(assembler, map, slow(missing));
 }
 
 /** Like `lookUp` in the map of pods, which is used only where `nearMap` does not have the address. `path` begins the labels. */
@@ -246,12 +246,9 @@ export function lookUpPod(
       .load('u32', 'r1', 'r7', address)
       .fromNetwork('r1', 32)
       .and('r1', nearMap.maxEntries - 1)
-      .store('u32', 'r10', stack.key, 'r1')
-      .loadMap('r1', 'near4')
-      .mov('r2', 'r10')
-      .add('r2', stack.key)
-      .callHelper('map_lookup_elem')
-      .jump('r0', '==', 0, `${path}: far`)
+      .store('u32', 'r10', stack.key, 'r1');
+    lookUpKey(assembler, 'near4', `${path}: far`);
+    assembler
       .load('u32', 'r1', 'r7', address)
       .load('u32', 'r2', 'r0', NEAR_ADDRESS)
       .jump('r1', '==', 'r2', `${path}: found`)
@@ -276,16 +273,17 @@ export function lookUpSubnet(
       .and('r1', 'r2')
       .store('u32', 'r10', stack.key + 4 * word, 'r1');
   }
-  lookUpKey(assembler, map, missing);
+  lookUpKey(assembler, map, slow(missing));
 }
 
-function lookUpKey(assembler: Assembler, map: string, missing: SlowReason): void {
+/** Looks the key on the stack up: r0 becomes the element. Goes to the label `missing` when there is none. */
+function lookUpKey(assembler: Assembler, map: string, missing: string): void {
   assembler
     .loadMap('r1', map)
     .mov('r2', 'r10')
     .add('r2', stack.key)
     .callHelper('map_lookup_elem')
-    .jump('r0', '==', 0, slow(missing));
+    .jump('r0', '==', 0, missing);
 }
 
 /** Goes on only when the MAC address at offset `frame` of the packet equals the one at `offset` of the element in `element`. */
@@ -378,12 +376,8 @@ export function count(assembler: Assembler, reason: Reason, after: string): void
 }
 
 function countKey(assembler: Assembler, after: string): void {
+  lookUpKey(assembler, 'counters', after);
   assembler
-    .loadMap('r1', 'counters')
-    .mov('r2', 'r10')
-    .add('r2', stack.key)
-    .callHelper('map_lookup_elem')
-    .jump('r0', '==', 0, after)
     .load('u64', 'r1', 'r0', 0) // each processor has its own counter, so no atomic addition is needed
     .add('r1', 1)
     .store('u64', 'r0', 0, 'r1')

@@ -138,7 +138,7 @@ function receiveFrom(sys: Syscalls, socket: number, waitMs: number): Uint8Array 
   if (waitMs > 0) pollFds(sys, [{ fd: socket, events: POLLIN }], waitMs);
   return sys.arena.scope(() => {
     const buffer = sys.arena.buffer(RECEIVE_BYTES);
-    const { length } = receiveDatagram(sys, socket, buffer);
+    const length = receiveDatagram(sys, socket, buffer);
     if (length === -EAGAIN) return undefined;
     check(length, 'receive from', 'ICMP socket');
     return buffer.bytes(0, length).slice();
