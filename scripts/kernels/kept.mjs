@@ -13,14 +13,25 @@ const BIOME = join(repository, 'node_modules/@biomejs/biome/bin/biome');
 const BEGIN = '<!-- written by npm run suite -- kernels --keep -->\n';
 const END = '<!-- the end of what that wrote -->\n';
 
-/** Enters the results of one run into the file of its kernel; test files that were not run keep their earlier result. */
-export function keep({ name, packaged, job, files, minutes }) {
+/**
+ * Enters the results of one run into the file of its kernel; test files that were not run keep their earlier result. The minutes are those
+ * of a run without --test: the time that passed, which depends on what else the host did, and the processor time, which hardly does.
+ */
+export function keep({ name, packaged, job, files, minutes, processorMinutes }) {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.json`);
   const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : { files: {} };
   const all = { ...before.files, ...files };
   const sorted = Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
-  const kept = { name, packaged, job: job ?? before.job, minutes: minutes ?? before.minutes, files: sorted };
+  const took = minutes === undefined ? before : { minutes, processorMinutes };
+  const kept = {
+    name,
+    packaged,
+    job: job ?? before.job,
+    minutes: took.minutes,
+    processorMinutes: took.processorMinutes,
+    files: sorted,
+  };
   writeFileSync(path, `${JSON.stringify(kept, null, 2)}\n`);
   // Otherwise the check of the repository's format fails after a run that kept something.
   execFileSync(process.execPath, [BIOME, 'format', '--write', path], { cwd: repository });

@@ -52,7 +52,10 @@ export async function main(values) {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
       const startedMs = Date.now();
       const row = await onKernel(name, { files, folder, programs, hasJob, isAll: values.all });
-      if (values.test === undefined) row.minutes = minutesSince(startedMs);
+      if (values.test === undefined) {
+        row.minutes = minutesSince(startedMs);
+        row.processorMinutes = Math.round(row.processor * 10) / 10;
+      }
       rows.push(row);
       if (values.keep) keep(row);
     }
