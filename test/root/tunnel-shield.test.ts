@@ -3,6 +3,10 @@
 // the same packet after the rules were removed.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { renderTable } from '../../flanneld/firewall/nft-table.ts';
+import { tunnelTables } from '../../flanneld/firewall/tunnel-rules.ts';
+import { parsePrefix } from '../../lib/ip.ts';
+import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
@@ -284,11 +288,32 @@ test('the bridge is made in such a way that it accepts neither advertisements no
   expect(bridgeTakes).toEqual(['0', '0', '0']);
 });
 
+/** Writes the rules of an agent with --guard=off, whose first question to a packet is another one. No agent may run. */
+async function rulesWithoutGuard(): Promise<void> {
+  const subnets = ['FLANNEL_SUBNET', 'FLANNEL_IPV6_SUBNET'].map((key) => {
+    const [, text = ''] = new RegExp(`^${key}=(.*)$`, 'm').exec(node.readFile(SUBNET_FILE)) ?? [];
+    return parsePrefix(text);
+  });
+  const networks = [NETWORKS.Network, NETWORKS.IPv6Network].map(parsePrefix);
+  const about = { vni: 1, devices: ['flannel.1', 'flannel-v6.1'], bridge: 'cni0', networks, subnets };
+  const input = tunnelTables({ ...about, guard: undefined }).map((table) => renderTable(table));
+  await node.run(['nft', '-f', '-'], { input: input.join('') });
+}
+
 const cases = [true, false].flatMap((forwards) => attacks.map((attack) => ({ attack, forwards, name: attack.name })));
 const title = '$name, forwards IPv6: $forwards';
 
-describe('with the rules, nothing is changed by', () => {
-  test.for(cases)(title, async ({ attack, forwards }) => {
+describe.each([
+  { guard: 'count', forwards: true },
+  { guard: 'off', forwards: false },
+])('with the rules of --guard=$guard, nothing is changed, forwards IPv6: $forwards, by', ({ guard, forwards }) => {
+  beforeAll(async () => {
+    if (guard !== 'off') return;
+    await node.agent.stop();
+    await rulesWithoutGuard();
+  });
+
+  test.for(attacks)('$name', async (attack) => {
     await prepare(forwards);
     for (const device of DEVICES) {
       const [before, count] = [await state(), await refused()];
@@ -317,7 +342,6 @@ describe('with the rules, nothing is changed by', () => {
 
 describe('without the rules, the node is changed by', () => {
   beforeAll(async () => {
-    await node.agent.stop();
     await node.run(['nft', 'delete', 'table', 'inet', 'weft']);
     await node.run(['nft', 'delete', 'table', 'arp', 'weft']);
   });
