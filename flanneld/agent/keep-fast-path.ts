@@ -6,7 +6,7 @@ import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
 import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
-import { removeFilters } from '../fastpath/clsact-filters.ts';
+import { idleFilters } from '../fastpath/clsact-filters.ts';
 import { FastPath } from '../fastpath/fast-path.ts';
 import type { Tunnel } from '../fastpath/observe.ts';
 import { removePins } from '../fastpath/pins.ts';
@@ -31,7 +31,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
   const mode = options.fastPath ?? tunneled.map(({ fastPath }) => fastPath)[0] ?? 'off';
   const [first] = tunneled;
   if (mode === 'off' || first === undefined) {
-    const [hadPins, filters] = [removePins(sys, PIN_FOLDER), removeFilters(netlink)];
+    const [hadPins, filters] = [removePins(sys, PIN_FOLDER), idleFilters(netlink)];
     if (hadPins || filters.length > 0) log.info({ dir: PIN_FOLDER }, 'fast path of an earlier agent removed');
   }
   if (mode === 'off') return undefined;

@@ -1,5 +1,9 @@
-// Programs attached as filters of clsact, before Linux 6.6. A filter is ours if its priority, handle and name are ours. So no list of
+// Programs attached as filters of clsact, before Linux 6.6. A filter is ours if its priority, handle and kind are ours. So no list of
 // filters is kept, and an agent finds those that an earlier one has left.
+//
+// While the kernel adds or removes a clsact hook, it deactivates the device's queues, and drops what is sent to the device in that
+// millisecond. So a hook stays when its program goes: an idle filter takes the program's place, and is replaced by the next program.
+// Filters are replaced without a loss. Only `flanneld cleanup` removes the hooks.
 
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
@@ -11,9 +15,10 @@ import {
   type IngressFilter,
   listFilters,
   replaceIngressFilter,
+  replaceWithIdleFilter,
 } from '../../lib/rtnetlink/bpf-filter.ts';
-import { getIngressKind, listQdiscs } from '../../lib/rtnetlink/qdisc.ts';
-import { EEXIST, ENODEV } from '../../lib/sys/errno.ts';
+import { listQdiscs } from '../../lib/rtnetlink/qdisc.ts';
+import { EEXIST } from '../../lib/sys/errno.ts';
 import type { Attachments } from './attachments.ts';
 
 const PRIORITY = 0x57e0;
@@ -29,9 +34,9 @@ export class ClsactFilters implements Attachments {
 
   list(): ReadonlyMap<number, number> {
     const found = new Map<number, number>();
-    for (const { index, kind } of listQdiscs(this.#netlink)) {
-      const own = kind === 'clsact' ? this.#filters(index).find(isOurs) : undefined;
-      if (own !== undefined) found.set(index, own.programId ?? 0);
+    for (const index of hookedDevices(this.#netlink)) {
+      const own = this.#filters(index).find(isOurs);
+      if (own !== undefined && !isIdle(own)) found.set(index, own.programId ?? 0);
     }
     return found;
   }
@@ -41,13 +46,9 @@ export class ClsactFilters implements Attachments {
     this.#netlink.run(replaceIngressFilter(placeAt(ifindex), NAME, program));
   }
 
+  /** Leaves the hook with an idle filter. */
   detach(ifindex: number): void {
-    const filters = this.#filters(ifindex);
-    if (filters.some(isOurs)) this.#netlink.run(deleteIngressFilter(placeAt(ifindex)));
-    // The hook was made for the filter; somebody else may use it by now.
-    const isUsed =
-      filters.some((filter) => !isOurs(filter)) || listFilters(this.#netlink, ifindex, 'egress').length > 0;
-    if (filters.some(isOurs) && !isUsed) this.#netlink.run(deleteClsact(ifindex));
+    if (this.#filters(ifindex).some(isOurs)) this.#netlink.run(replaceWithIdleFilter(placeAt(ifindex)));
   }
 
   foreign(ifindex: number): number {
@@ -71,36 +72,47 @@ export class ClsactFilters implements Attachments {
   }
 }
 
+/** The indexes of all devices that have a clsact hook. */
+function hookedDevices(netlink: Netlink): number[] {
+  return listQdiscs(netlink).flatMap(({ index, kind }) => (kind === 'clsact' ? [index] : []));
+}
+
 /**
  * How many filters of others a device has, for packets that arrive and packets that leave; 0 when the device is gone. Throws NetlinkError.
  */
 export function foreignFilters(netlink: Netlink, ifindex: number): number {
-  if (!hasHook(netlink, ifindex)) return 0;
   const filters = (['ingress', 'egress'] as const).flatMap((hook) => listFilters(netlink, ifindex, hook));
   return filters.filter((filter) => !isOurs(filter)).length;
 }
 
-function hasHook(netlink: Netlink, ifindex: number): boolean {
-  try {
-    return getIngressKind(netlink, ifindex) === 'clsact';
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return false;
-    throw error;
-  }
-}
-
-/**
- * Removes the filters that an agent has left, on a kernel with or without tcx. Returns the indexes of their devices. Throws NetlinkError.
- */
-export function removeFilters(netlink: Netlink): number[] {
+/** Takes the programs out of the filters that an agent has left, on a kernel with or without tcx. Returns the indexes of their devices. */
+export function idleFilters(netlink: Netlink): number[] {
   const filters = new ClsactFilters(netlink);
   const found = [...filters.list().keys()];
   for (const ifindex of found) filters.detach(ifindex);
   return found;
 }
 
+/** The indexes of the devices that have a filter of ours, idle or not. */
+export function devicesWithFilters(netlink: Netlink): number[] {
+  return hookedDevices(netlink).filter((ifindex) => listFilters(netlink, ifindex, 'ingress').some(isOurs));
+}
+
+/** Removes our filter of a device, and the hook unless somebody else uses it by now. */
+export function removeFilter(netlink: Netlink, ifindex: number): void {
+  const filters = listFilters(netlink, ifindex, 'ingress');
+  if (!filters.some(isOurs)) return;
+  netlink.run(deleteIngressFilter(placeAt(ifindex)));
+  if (foreignFilters(netlink, ifindex) === 0) netlink.run(deleteClsact(ifindex));
+}
+
 const placeAt = (index: number): FilterPlace => ({ index, priority: PRIORITY, handle: HANDLE });
 
 function isOurs({ priority, handle, kind, name }: IngressFilter): boolean {
-  return priority === PRIORITY && handle === HANDLE && kind === 'bpf' && name === NAME;
+  return priority === PRIORITY && handle === HANDLE && kind === 'bpf' && (name === undefined || name === NAME);
+}
+
+/** An idle filter has instructions of its own in place of a loaded program. */
+function isIdle({ programId }: IngressFilter): boolean {
+  return programId === undefined;
 }

@@ -13,7 +13,7 @@ const TUNNEL = 3;
 const local = parseIp('192.168.7.1');
 const mac = parseMac('02:00:00:00:01:01');
 const link = (parts: Partial<Link> & { readonly index: number; readonly name: string }): Link => ({
-  ...{ flags: IFF_UP, mtu: 1500, operState: 6, txQueueLength: 0 },
+  ...{ flags: IFF_UP, mtu: 1500, operState: 6 },
   ...parts,
 });
 const eth0 = link({ index: UNDERLAY, name: 'eth0', mac: parseMac('02:00:00:00:00:01') });

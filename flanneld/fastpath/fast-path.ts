@@ -15,7 +15,7 @@ import { Reconciler } from '../dataplane/reconciler.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { FastPathPeer, FastPathStatus } from '../health/status/report.ts';
-import { removeFilters } from './clsact-filters.ts';
+import { idleFilters } from './clsact-filters.ts';
 import { FastPathPlanner, type Owner } from './fast-path-owners.ts';
 import { KernelState } from './kernel-state.ts';
 import { fastPathKinds, removePod, type WantedPod } from './objects.ts';
@@ -324,7 +324,7 @@ export class FastPath {
   #detachEarlier(): void {
     const { sys, netlink, pinFolder } = this.#parts;
     if (pinFolder !== undefined) removeLinkPins(sys, pinFolder);
-    removeFilters(netlink);
+    idleFilters(netlink);
   }
 
   /** Removes all programs from devices and all entries from maps, so that packets do not even pass a program. */

@@ -19,7 +19,7 @@ const other = parseMac('0a:58:0a:f4:01:63');
 const bridgeMac = parseMac('0a:58:0a:f4:01:01');
 
 const link = (parts: Partial<Link> & { readonly index: number; readonly name: string }): Link => ({
-  ...{ flags: IFF_UP, mtu: 1450, operState: 6, txQueueLength: 0 },
+  ...{ flags: IFF_UP, mtu: 1450, operState: 6 },
   ...parts,
 });
 const bridge = link({ index: BRIDGE, name: 'cni0', kind: 'bridge', mac: bridgeMac });

@@ -23,6 +23,8 @@ const ETH_P_ALL = 3;
 
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
+const TCA_BPF_OPS_LEN = 4;
+const TCA_BPF_OPS = 5;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
@@ -103,6 +105,31 @@ export function replaceIngressFilter(place: FilterPlace, name: string, program: 
       });
     },
     describe: () => `replace filter ${spellDev(index, undefined)} ingress prio ${priority} bpf ${name}`,
+  };
+}
+
+/** struct sock_filter: u16 code, u8 jt, u8 jf, u32 k. The one instruction of classic BPF returns TC_ACT_UNSPEC, which decides nothing. */
+const IDLE_INSTRUCTION = Uint8Array.of(0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff);
+
+/**
+ * Puts a filter in place of a program that decides nothing. It needs no loaded program. Same as: `tc filter replace dev DEV ingress prio
+ * PRIORITY handle HANDLE bpf direct-action bytecode '1,6 0 0 4294967295'`.
+ */
+export function replaceWithIdleFilter(place: FilterPlace): NetlinkRequest {
+  const { index, handle, priority } = place;
+  return {
+    type: RTM_NEWTFILTER,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    write(writer) {
+      writeTcmsg(writer, index, handle, parents.ingress, infoOf(priority));
+      writer.attrText(TCA_KIND, 'bpf');
+      writer.nest(TCA_OPTIONS, () => {
+        writer.attrU16(TCA_BPF_OPS_LEN, 1);
+        writer.attrBytes(TCA_BPF_OPS, IDLE_INSTRUCTION);
+        writer.attrU32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+      });
+    },
+    describe: () => `replace filter ${spellDev(index, undefined)} ingress prio ${priority} bpf by an idle one`,
   };
 }
 

@@ -158,7 +158,6 @@ describe('decodeLink', () => {
       flags: fc.nat(0xffff_ffff),
       mac: fc.uint8Array({ minLength: 6, maxLength: 6 }).map(macFromBytes),
       mtu: fc.nat(65535),
-      txQueueLength: fc.nat(10_000),
       master: fc.nat(0x7fff_ffff),
       kind: fc.stringMatching(/^[a-z]{1,10}$/).filter((kind) => kind !== 'vxlan'),
     });
@@ -185,7 +184,6 @@ describe('decodeLink', () => {
       flags: 0x11043,
       mtu: 0,
       operState: 6,
-      txQueueLength: 0,
       lowerIndex: 4,
       master: 2,
       kind: 'veth',

@@ -53,7 +53,6 @@ export interface Link {
   readonly operState: number;
   /** IFLA_LINK: the device underneath, or a veth's peer, possibly in another namespace. */
   readonly lowerIndex?: number;
-  readonly txQueueLength: number;
   readonly vxlan?: VxlanAttributes;
   readonly ipip?: IpipAttributes;
   /** Set when it is a bridge that distinguishes VLANs. */
@@ -270,7 +269,6 @@ export function decodeLink(message: MessageReader): Link {
     flags: message.view.getUint32(at + 8, true),
     mtu: 0,
     operState: 0,
-    txQueueLength: 0,
   };
   const attributes = message.attributes(IFINFOMSG);
   while (attributes.nextOf(DECODED)) decodeLinkAttribute(attributes, link);
@@ -284,7 +282,6 @@ const DECODED =
   (1 << IFLA_ADDRESS) |
   (1 << IFLA_LINK) |
   (1 << IFLA_MASTER) |
-  (1 << IFLA_TXQLEN) |
   (1 << IFLA_OPERSTATE) |
   (1 << IFLA_LINKINFO);
 
@@ -306,9 +303,6 @@ function decodeLinkAttribute(attribute: AttributeReader, link: Mutable<Link>): v
       break;
     case IFLA_MASTER:
       link.master = attribute.u32();
-      break;
-    case IFLA_TXQLEN:
-      link.txQueueLength = attribute.u32();
       break;
     case IFLA_OPERSTATE:
       link.operState = attribute.u8();

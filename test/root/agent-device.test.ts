@@ -58,7 +58,7 @@ describe('an existing flannel.1', () => {
   async function make(attributes: string, mtu = 1450): Promise<number> {
     await node.exec(['ip', 'link', 'del', 'flannel.1']);
     await ip(
-      `link add flannel.1 address 02:00:00:00:0f:0f mtu ${mtu} type vxlan ${attributes.replace('ADDRESS', node.address)}`,
+      `link add flannel.1 txqueuelen 0 address 02:00:00:00:0f:0f mtu ${mtu} type vxlan ${attributes.replace('ADDRESS', node.address)}`,
     );
     await ip('link set flannel.1 up');
     return await indexOf('flannel.1');

@@ -1,8 +1,15 @@
 // Programs as filters of clsact, for kernels without tcx: attached, replaced, found again by the next agent, and distinguished from those
-// of others.
+// of others. The hook stays until it is cleaned up.
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ClsactFilters, foreignFilters, removeFilters } from '../../flanneld/fastpath/clsact-filters.ts';
+import { spawn } from 'node:child_process';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import {
+  ClsactFilters,
+  devicesWithFilters,
+  foreignFilters,
+  idleFilters,
+  removeFilter,
+} from '../../flanneld/fastpath/clsact-filters.ts';
 import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { createMaps, loadPrograms } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { programInfo } from '../../lib/bpf/program.ts';
@@ -11,9 +18,11 @@ import { createVeth } from '../../lib/rtnetlink/veth.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
+import { waitUntil } from '../lab/processes.ts';
 import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
 
 const sys = openKoffiSyscalls();
+const LOOK_MS = 10_000;
 const MATCH_ALL = ['u32', 'match', 'u32', '0', '0', 'flowid', '1:1'];
 
 let netns: HeldNetns;
@@ -59,11 +68,61 @@ test('a program is attached in direct action, replaced in its place, and found b
   const next = new ClsactFilters(netlink);
   expect(next.list()).toEqual(new Map([[ifindex, two?.id]]));
   expect(tc('filter', 'show', 'dev', 'a', 'ingress').match(/direct-action/g)).toHaveLength(1);
-  next.detach(ifindex);
-  expect(next.list()).toEqual(new Map());
+  removeFilter(netlink, ifindex);
   expect(tc('qdisc', 'show', 'dev', 'a')).not.toContain('clsact');
-  expect(() => next.detach(ifindex)).not.toThrow();
+  expect(() => removeFilter(netlink, ifindex)).not.toThrow();
 });
+
+test('an idle filter takes the place of a program that is detached, so that the hook stays, and the next program takes its place', () => {
+  const filters = new ClsactFilters(netlink);
+  filters.attach(ifindex, programs[0]?.fd ?? -1);
+  filters.detach(ifindex);
+  expect(filters.list()).toEqual(new Map());
+  expect(filters.foreign(ifindex)).toBe(0);
+  expect(tc('filter', 'show', 'dev', 'a', 'ingress')).toContain("bytecode '1,6 0 0 4294967295'");
+  expect(devicesWithFilters(netlink)).toEqual([ifindex]);
+  filters.detach(ifindex);
+  filters.attach(ifindex, programs[1]?.fd ?? -1);
+  expect(filters.list()).toEqual(new Map([[ifindex, programs[1]?.id]]));
+  expect(tc('filter', 'show', 'dev', 'a', 'ingress').match(/direct-action/g)).toHaveLength(1);
+  filters.detach(ifindex);
+  removeFilter(netlink, ifindex);
+  expect(devicesWithFilters(netlink)).toEqual([]);
+  expect(tc('qdisc', 'show', 'dev', 'a')).not.toContain('clsact');
+});
+
+test('what is read makes no event, which an agent would answer by reading again', async () => {
+  const filters = new ClsactFilters(netlink);
+  const [one, two] = programs;
+  filters.attach(ifindex, one?.fd ?? -1);
+  onTestFinished(() => removeFilter(netlink, ifindex));
+  const seen = startMonitor();
+  await waitUntil(
+    () => {
+      filters.attach(ifindex, one?.fd ?? -1);
+      return seen().includes('replaced filter');
+    },
+    LOOK_MS,
+    'the monitor',
+  );
+  filters.list();
+  filters.foreign(ifindex);
+  devicesWithFilters(netlink);
+  filters.attach(ifindex, two?.fd ?? -1);
+  await waitUntil(() => seen().includes(`id ${two?.id} `), LOOK_MS, 'the last change');
+  expect(seen()).not.toContain('qdisc');
+});
+
+/** Starts `tc monitor`; the function returns what it has printed. It ends with the test. */
+function startMonitor(): () => string {
+  const monitor = spawn('nsenter', ['-t', String(netns.pid), '-n', 'stdbuf', '-oL', 'tc', 'monitor']);
+  onTestFinished(() => void monitor.kill('SIGKILL'));
+  let printed = '';
+  monitor.stdout.on('data', (data) => {
+    printed += data;
+  });
+  return () => printed;
+}
 
 test('filters of others count, in both directions, and stay with their hook', () => {
   const filters = new ClsactFilters(netlink);
@@ -74,10 +133,11 @@ test('filters of others count, in both directions, and stay with their hook', ()
   expect(leaving).toBeGreaterThan(0);
   tc('filter', 'add', 'dev', 'a', 'ingress', ...MATCH_ALL);
   expect(foreignFilters(netlink, ifindex)).toBeGreaterThan(leaving);
-  expect(removeFilters(netlink)).toEqual([ifindex]);
+  expect(idleFilters(netlink)).toEqual([ifindex]);
+  expect(idleFilters(netlink)).toEqual([]);
+  removeFilter(netlink, ifindex);
   expect(tc('filter', 'show', 'dev', 'a', 'ingress')).toContain('u32');
-  expect(tc('filter', 'show', 'dev', 'a', 'ingress')).not.toContain('weft');
-  expect(removeFilters(netlink)).toEqual([]);
+  expect(tc('filter', 'show', 'dev', 'a', 'ingress')).not.toContain('bpf');
   tc('qdisc', 'del', 'dev', 'a', 'clsact');
 });
 

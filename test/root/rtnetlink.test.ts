@@ -212,7 +212,6 @@ describe.for(ENGINES)('the objects that $engine makes', ({ engine }) => {
         kind: 'vxlan',
         mac: '02:00:00:00:01:01',
         mtu: 1350,
-        txQueueLength: 0,
         vxlan: { vni: 1, lowerIndex: link('cni0')['ifindex'], port: 8472, learning: false, udpCsum: true },
       },
       { name: 'flannel-v6.1', vxlan: { vni: 1, port: 8472, learning: true, gbp: true, udpCsum: false, ttl: 9 } },

@@ -9,7 +9,7 @@ import { IF_OPER_UP, IFF_LOWER_UP, IFF_RUNNING, IFF_UP } from '../../lib/rtnetli
 const UP = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
 function link(index: number, name: string, more: Partial<Link> = {}): Link {
-  return { index, name, flags: UP, mtu: 1450, operState: IF_OPER_UP, txQueueLength: 0, ...more };
+  return { index, name, flags: UP, mtu: 1450, operState: IF_OPER_UP, ...more };
 }
 
 const ETH0 = link(2, 'eth0', { mtu: 1500 });

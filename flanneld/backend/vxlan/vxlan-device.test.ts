@@ -48,7 +48,6 @@ const link: Link = {
   mtu: 1450,
   mac: spec.mac,
   operState: 0,
-  txQueueLength: 0,
   vxlan,
 };
 
@@ -104,7 +103,6 @@ describe('adjustment', () => {
   test.for<{ name: string; has: Partial<Link>; want: object }>([
     { name: 'the MTU', has: { mtu: 1400 }, want: { mtu: 1450 } },
     { name: 'the MAC', has: { mac: parseMac('02:00:00:00:09:09') }, want: { mac: '02:00:00:00:01:01' } },
-    { name: 'the queue', has: { txQueueLength: 1000 }, want: { txQueueLength: 0 } },
     { name: 'a device that is down', has: { flags: 0 }, want: { up: true } },
   ])('changes only $name', ({ has, want }) => {
     expect(adjustment(spec, { ...link, ...has })).toEqual({ index: 7, name: 'flannel.1', ...want });

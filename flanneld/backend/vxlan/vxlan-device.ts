@@ -79,12 +79,15 @@ function wrongBehaviour(spec: VxlanDeviceSpec, vxlan: VxlanAttributes): string |
 /** Options that must be off, because each changes where packets go. */
 const ODD_SWITCHES = ['l2miss', 'l3miss', 'proxy', 'rsc', 'collectMetadata'] as const;
 
-/** The changes that a compatible device needs and that are possible while it works; undefined when it needs none. */
+/**
+ * The changes that a compatible device needs and that are possible while it works; undefined when it needs none. The length of the queue is
+ * not among them: the device has no queue, the kernel sets the length when a clsact hook is added, and while it is changed back the kernel
+ * drops what is sent to the device.
+ */
 export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
   const change = {
     ...(link.mac !== spec.mac && { mac: spec.mac }),
     ...(link.mtu !== spec.mtu && { mtu: spec.mtu }),
-    ...(link.txQueueLength !== 0 && { txQueueLength: 0 }),
     ...((link.flags & IFF_UP) === 0 && { up: true }),
   };
   return Object.keys(change).length === 0 ? undefined : { index: link.index, name: spec.name, ...change };
@@ -163,7 +166,6 @@ function describeAdjustment(change: LinkChange, link: Link): string {
   const was: string[] = [];
   if (change.mac !== undefined) was.push(`had MAC ${link.mac}`);
   if (change.mtu !== undefined) was.push(`had MTU ${link.mtu}`);
-  if (change.txQueueLength !== undefined) was.push(`had txqueuelen ${link.txQueueLength}`);
   if (change.up !== undefined) was.push('was down');
   return was.join(', ');
 }

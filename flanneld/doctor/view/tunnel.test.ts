@@ -9,7 +9,7 @@ const conf = (Backend: object) =>
   parseNetConf(JSON.stringify({ Network: '10.244.0.0/16', EnableIPv6: true, IPv6Network: 'fd00::/48', Backend }))
     .config;
 const link = (name: string, kind: string, more: Partial<Link> = {}): Link => ({
-  ...{ index: 7, name, kind, flags: 0, mtu: 1400, operState: 0, txQueueLength: 0 },
+  ...{ index: 7, name, kind, flags: 0, mtu: 1400, operState: 0 },
   ...more,
 });
 const vxlanLink = (vni: number, port: number): Link =>

@@ -18,7 +18,7 @@ import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.t
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import { isReservedNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
-import { ClsactFilters } from '../../fastpath/clsact-filters.ts';
+import { devicesWithFilters, removeFilter } from '../../fastpath/clsact-filters.ts';
 import { removePins } from '../../fastpath/pins.ts';
 import { planChanges } from '../../firewall/iptables-plan.ts';
 import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
@@ -73,12 +73,11 @@ function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftove
   return mark === undefined ? conflists : [...conflists, fileLeftover(sys, mark)];
 }
 
-/** Pinned programs and maps, and programs that are attached without a pin, as before Linux 6.6. */
+/** Pinned programs and maps, and the filters that hold programs before Linux 6.6. */
 function fastPathLeftovers({ sys, netlink }: CleanupTools): Leftover[] {
-  const attached = new ClsactFilters(netlink);
-  const filters = [...attached.list().keys()].map((ifindex) => ({
+  const filters = devicesWithFilters(netlink).map((ifindex) => ({
     text: `program of the fast path at ingress of if${ifindex}`,
-    remove: () => attached.detach(ifindex),
+    remove: () => removeFilter(netlink, ifindex),
   }));
   if (listDir(sys, PIN_FOLDER) === undefined) return filters;
   return [...filters, { text: `directory ${PIN_FOLDER}`, remove: () => void removePins(sys, PIN_FOLDER) }];

@@ -17,7 +17,7 @@ const wanted: WantedPodSide = {
   mtuBytes: 1450,
 };
 const bridge: Link = {
-  ...{ index: 5, name: 'cni0', kind: 'bridge', flags: IFF_UP, mtu: 1450, operState: 6, txQueueLength: 0 },
+  ...{ index: 5, name: 'cni0', kind: 'bridge', flags: IFF_UP, mtu: 1450, operState: 6 },
 };
 const port: Link = { ...bridge, index: 6, name: 'veth1', kind: 'veth', master: 5, port: { hairpin: true } };
 const attachment: Attachment = { containerId: 'c1', ifname: 'eth0', bridge: 'cni0', hairpin: true };
