@@ -1,7 +1,6 @@
 // flanneld: reads the command line, opens what the agent needs, and returns an exit code that tells the truth: 0 clean stop, 1
 // configuration or start-up failure, 2 a wrong command line.
 
-import './agent/engine.ts';
 import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';

@@ -2,8 +2,7 @@
 // wait. Node's own functions would wait: reading a pipe waits for its writer, /dev/zero has no end, and making a folder below /proc is
 // tried again for ever, because mkdir(2) itself fails with ENOENT there.
 
-import { constants, mkdirSync, statSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OpError } from './errors.ts';
 import { nodeErrorCode } from './node-error-node.ts';
@@ -11,31 +10,30 @@ import { nodeErrorCode } from './node-error-node.ts';
 const CHUNK_BYTES = 32 * 1024;
 
 /**
- * Returns the bytes of a regular file. Rejects with Node's error, or with an OpError when it is not a regular file or is longer
- * than `maxBytes`.
+ * Returns the bytes of a regular file. Throws Node's error, or an OpError when it is not a regular file or is longer than `maxBytes`.
  */
-export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+export function readRegularFile(path: string, maxBytes: number): Buffer {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (!(await file.stat()).isFile()) throw refused(path, 'no regular file');
-    const bytes = await readAtMost(file, maxBytes + 1);
+    if (!fstatSync(file).isFile()) throw refused(path, 'no regular file');
+    const bytes = readAtMost(file, maxBytes + 1);
     if (bytes.length > maxBytes) throw refused(path, `longer than ${maxBytes} bytes`);
     return bytes;
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
 /** Reads to the end, whatever size is reported: files in /proc have the size 0. */
-async function readAtMost(file: FileHandle, maxBytes: number): Promise<Buffer> {
+function readAtMost(file: number, maxBytes: number): Buffer {
   const parts: Buffer[] = [];
   let length = 0;
   while (length < maxBytes) {
     const part = Buffer.alloc(Math.min(CHUNK_BYTES, maxBytes - length));
-    const { bytesRead } = await file.read(part);
-    if (bytesRead === 0) break;
-    length += bytesRead;
-    parts.push(part.subarray(0, bytesRead));
+    const read = readSync(file, part);
+    if (read === 0) break;
+    length += read;
+    parts.push(part.subarray(0, read));
   }
   return Buffer.concat(parts);
 }

@@ -1,5 +1,5 @@
-// `npm run build`: dist/flanneld, a JavaScript file with flanneld-extra.js, koffi.node and deadline.so beside it; dist/cni/flannel, one
-// static executable; and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
+// `npm run build`: dist/flanneld, JavaScript files with koffi.node and deadline.so beside them; dist/cni/flannel, one static executable;
+// and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
 // `--arch arm64` or `amd64` builds for another processor than this one.
 
 import { createHash } from 'node:crypto';
@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { agentCache } from './agent-cache.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { bundlePlugin } from './build-plugin.mjs';
 import { run } from './command.mjs';
@@ -21,7 +22,15 @@ const stampFile = join(dist, '.stamp.json');
 const programs = {
   flanneld: {
     folders: ['flanneld', 'lib'],
-    outputs: ['flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'],
+    outputs: [
+      'flanneld',
+      'flanneld-agent.js',
+      'flanneld-agent.cache',
+      'flanneld-extra.js',
+      'koffi.node',
+      'deadline.so',
+      'package.json',
+    ],
     build: buildAgent,
   },
   cni: { folders: ['cni-plugin', 'lib'], outputs: ['cni/flannel', 'cni/BUILD.json'], build: buildPlugin },
@@ -86,14 +95,23 @@ async function buildPlugin(arch) {
 
 async function buildAgent(arch) {
   const draft = await bundleAgent('');
-  const id = createHash('sha256').update(draft.agent).update(draft.extra).digest('hex').slice(0, 12);
-  const output = join(dist, 'flanneld');
+  const loader = await bundleLoader();
+  const id = createHash('sha256')
+    .update(loader)
+    .update(draft.agent.program)
+    .update(draft.extra)
+    .digest('hex')
+    .slice(0, 12);
   await copyWhole(koffiLibrary(arch), join(dist, 'koffi.node'));
   await compileDeadline(join(dist, 'deadline.so'), arch);
   await writePackageFile();
   const { agent, extra } = await bundleAgent(id);
   await writeWhole(join(dist, EXTRA), extra);
-  await writeWhole(output, agent, 0o755);
+  await writeWhole(join(dist, 'flanneld-agent.js'), agent.program);
+  // Only this processor's Node can make it. For another one the file is empty, and the agent compiles as it starts.
+  const cache = arch === process.arch ? await cacheOf(agent) : '';
+  await writeWhole(join(dist, 'flanneld-agent.cache'), cache);
+  await writeWhole(join(dist, 'flanneld'), loader, 0o755);
   return `dist/flanneld ${id}`;
 }
 
@@ -159,15 +177,40 @@ const HEAP = '--initial-heap-size=64';
 const FIRST_LINES = `#!/bin/sh
 ':' //; for file in "$SSL_CERT_FILE" ${ROOTS.join(' ')}; do if [ -f "$file" ]; then export SSL_CERT_FILE="$file"; exec node ${HEAP} --use-openssl-ca "$0" "$@"; fi; done; exec node ${HEAP} "$0" "$@"`;
 
-/** The texts of both files. */
+/** The texts of the agent's program, with its source map, and of the other file. */
 async function bundleAgent(id) {
   const modules = new Set();
-  const entry = { entryPoints: [join(repository, 'flanneld/main.ts')], banner: { js: FIRST_LINES } };
-  const agent = await bundleOf(entry, [withoutExtra(modules)], id);
+  // The program is a function of what Node gives to a module, so that the loader can call it (flanneld/loader.ts).
+  const frame = { banner: { js: '(function (require, __filename, __dirname) {' }, footer: { js: '})' } };
+  const entry = { entryPoints: [join(repository, 'flanneld/main.ts')], ...frame, sourcemap: 'external', outdir: dist };
+  const files = await bundleOf(entry, [withoutExtra(modules)], id);
   const commands = [...modules].sort().map((file) => `export * from ${JSON.stringify(file)};`);
   const packages = SELDOM.map((name) => `export * as ${identifier(name)} from '${name}';`);
   const stdin = { contents: [...commands, ...packages].join('\n'), resolveDir: repository };
-  return { agent, extra: await bundleOf({ stdin }, [], id) };
+  const [extra] = await bundleOf({ stdin }, [], id);
+  return { agent: programOf(files), extra: extra.text };
+}
+
+/** Throws when the program has other characters than ASCII, because the loader reads it so. */
+function programOf(files) {
+  const textOf = (ending) => files.find(({ path }) => path.endsWith(ending)).text;
+  const program = textOf('.js');
+  const found = /[^\0-\x7f]/.exec(program);
+  if (found !== null) throw new Error(`build: flanneld: not ASCII: "${found[0]}"`);
+  return { program, map: JSON.parse(textOf('.map')) };
+}
+
+/** What dist/flanneld begins with: it runs the program. */
+async function bundleLoader() {
+  const entry = { entryPoints: [join(repository, 'flanneld/loader.ts')], banner: { js: FIRST_LINES } };
+  const [loader] = await bundleOf(entry, [], '');
+  return loader.text;
+}
+
+/** V8's code cache of the program, for the flags of V8 that the agent has. Without a source map it has all functions. */
+export async function cacheOf({ program, map }) {
+  const [engine] = await bundleOf({ entryPoints: [join(repository, 'flanneld/agent/engine.ts')] }, [], '');
+  return await agentCache({ program, map, engine: engine.text, flags: [HEAP] });
 }
 
 /**
@@ -200,6 +243,7 @@ function identifier(name) {
   return name.replaceAll('-', '_');
 }
 
+/** The files that esbuild makes. */
 async function bundleOf(entry, plugins, id) {
   // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
@@ -221,7 +265,7 @@ async function bundleOf(entry, plugins, id) {
     plugins: [...plugins, koffiBeside, leanKubernetes, leanPino],
     logLevel: 'silent',
   }).catch((error) => refuse('flanneld', error));
-  return result.outputFiles[0].text;
+  return result.outputFiles;
 }
 
 /** Makes the bundle load koffi's native half from the file beside it, instead of from node_modules. */

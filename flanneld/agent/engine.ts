@@ -1,4 +1,4 @@
-// Sets V8's flags, so it must be imported before everything else. They suit a process that works for a second when thousands of leases
+// Sets V8's flags, so the loader imports it before everything else. They suit a process that works for a second when thousands of leases
 // arrive and is then idle for days. bench/README.md says what each saves on Node 20, 22 and 24. The first lines of dist/flanneld
 // (scripts/build.mjs) set another one, the size of the heap before the first collection, which cannot be changed later.
 

@@ -231,15 +231,19 @@ function earliest(entries: readonly Entry[], nowMs: number): Entry | undefined {
 export function watchedBy(own: string, names: ReadonlyMap<string, string>): ReadonlySet<string> {
   if (names.size <= WATCH_ALL) return new Set(names.keys());
   const start = ringPlace(own);
-  const distances = new Map<string, number>();
-  for (const name of names.values()) distances.set(name, (ringPlace(name) - start + 2 ** 32) % 2 ** 32);
-  const next = new Set(
-    [...distances]
-      .sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
-      .slice(0, RING)
-      .map(([name]) => name),
-  );
-  return new Set([...names].filter(([, name]) => next.has(name)).map(([id]) => id));
+  const next: { readonly name: string; readonly distance: number }[] = [];
+  for (const name of names.values()) {
+    const distance = (ringPlace(name) - start + 2 ** 32) % 2 ** 32;
+    const isBefore = (one: (typeof next)[number]): boolean =>
+      one.distance < distance || (one.distance === distance && one.name < name);
+    const at = next.findLastIndex(isBefore) + 1;
+    // A name has an id in each family.
+    if (at === RING || next[at]?.name === name) continue;
+    next.splice(at, 0, { name, distance });
+    next.length = Math.min(next.length, RING);
+  }
+  const chosen = new Set(next.map(({ name }) => name));
+  return new Set([...names].filter(([, name]) => chosen.has(name)).map(([id]) => id));
 }
 
 /** A name's place in the ring: FNV-1a with the finish of MurmurHash3, so that names that differ in their last character are far apart. */

@@ -2,8 +2,7 @@
 // `.<node>.since` marks when it was first written: every change makes a new lease file, but the mark stays the same file.
 // Other names that start with a dot, and other endings, are ignored.
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { link, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, constants, promises as files, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { breathe } from '../../lib/clock-node.ts';
 import { ConfigError, errorText } from '../../lib/errors.ts';
@@ -85,13 +84,15 @@ export class LeaseDir {
   }
 
   async #readAll(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot> {
-    const { ino, birthtimeMs, mtimeMs } = await stat(this.#dir);
+    const { ino, birthtimeMs, mtimeMs } = await files.stat(this.#dir);
     const namesChangedMs = Date.now() - mtimeMs > SETTLED_MS ? mtimeMs : Number.NaN;
     const identity = `${ino} ${birthtimeMs}`;
     const isSame = identity === this.#identity;
     const only = isSame ? changed : undefined;
     const hasMarks = isSame && namesChangedMs === this.#namesChangedMs;
-    const names = (await readdir(this.#dir)).filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
+    const names = (await files.readdir(this.#dir))
+      .filter((name) => name.endsWith(suffix) && !name.startsWith('.'))
+      .sort();
     const entries = new Map<string, Entry>();
     let different = false;
     let looked = 0;
@@ -222,15 +223,15 @@ export async function writeLeaseFile(dir: string, nodeName: string, text: string
   await markSince(join(dir, leaseFileName(nodeName)), join(dir, sinceFileName(nodeName)));
   const temporary = join(dir, `.${nodeName}.tmp`);
   // A file of this name is ours from before a crash, or a trap such as a link. Either way it must not be written to.
-  await rm(temporary, { force: true, recursive: true });
-  const file = await open(temporary, 'wx', 0o644);
+  await files.rm(temporary, { force: true, recursive: true });
+  const file = await files.open(temporary, 'wx', 0o644);
   try {
     await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(temporary, join(dir, leaseFileName(nodeName)));
+  await files.rename(temporary, join(dir, leaseFileName(nodeName)));
 }
 
 /**
@@ -240,13 +241,13 @@ export async function writeLeaseFile(dir: string, nodeName: string, text: string
 async function markSince(lease: string, mark: string): Promise<void> {
   const [leaseStat, markStat] = [lease, mark].map((path) => lstatSync(path, { throwIfNoEntry: false }));
   if (markStat?.isFile() === true && (markStat.nlink === 1 || markStat.ino === leaseStat?.ino)) return;
-  await rm(mark, { force: true, recursive: true });
-  if (leaseStat?.isFile() === true && leaseStat.nlink === 1) await link(lease, mark);
-  else await (await open(mark, 'wx', 0o644)).close();
+  await files.rm(mark, { force: true, recursive: true });
+  if (leaseStat?.isFile() === true && leaseStat.nlink === 1) await files.link(lease, mark);
+  else await (await files.open(mark, 'wx', 0o644)).close();
 }
 
 /** Removes the node's files; idempotent. */
 export async function removeLeaseFile(dir: string, nodeName: string): Promise<void> {
-  await rm(join(dir, leaseFileName(nodeName)), { force: true });
-  await rm(join(dir, sinceFileName(nodeName)), { force: true });
+  await files.rm(join(dir, leaseFileName(nodeName)), { force: true });
+  await files.rm(join(dir, sinceFileName(nodeName)), { force: true });
 }

@@ -11,11 +11,11 @@ import type { Logger } from '../health/log.ts';
 /** The largest size of a ConfigMap. */
 const MAX_BYTES = 1024 * 1024;
 
-/** Reads and checks the file and logs warnings about it. Rejects with OpError or ConfigError. */
-export async function readNetConfFile(path: string, log: Logger): Promise<NetConf> {
+/** Reads and checks the file and logs warnings about it. Throws OpError or ConfigError. */
+export function readNetConfFile(path: string, log: Logger): NetConf {
   let bytes: Uint8Array;
   try {
-    bytes = await readRegularFile(path, MAX_BYTES);
+    bytes = readRegularFile(path, MAX_BYTES);
   } catch (error) {
     throw new OpError({
       subsystem: 'net-conf',

@@ -1,8 +1,9 @@
 // The last known cluster state, saved in a file beside subnet.env. With it an agent that starts while the API server or etcd does not
 // answer continues where the last agent stopped. Like the kernel's state, the file does not survive a reboot.
 
-import { open, rename, rm } from 'node:fs/promises';
+import { closeSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { breathe } from '../../lib/clock-node.ts';
 import { errorText } from '../../lib/errors.ts';
 import { makeFolders } from '../../lib/files-node.ts';
 import { formatIp } from '../../lib/ip.ts';
@@ -182,12 +183,16 @@ export class StateWriter {
 async function replaceFile(path: string, parts: Iterable<string>): Promise<void> {
   makeFolders(dirname(path));
   const temporary = `${path}.tmp`;
-  await rm(temporary, { force: true, recursive: true });
-  const file = await open(temporary, 'wx', 0o600);
+  rmSync(temporary, { force: true, recursive: true });
+  const file = openSync(temporary, 'wx', 0o600);
   try {
-    for (const part of parts) await file.appendFile(part);
+    // The folder is in memory. Writing through Node's threads would take longer than the writes.
+    for (const part of parts) {
+      writeFileSync(file, part);
+      await breathe();
+    }
   } finally {
-    await file.close();
+    closeSync(file);
   }
-  await rename(temporary, path);
+  renameSync(temporary, path);
 }

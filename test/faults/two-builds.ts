@@ -15,7 +15,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { builtAgent, requireBuilt } from '../lab/programs.ts';
 
-const BESIDE = ['flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'];
+const BESIDE = ['flanneld', 'flanneld-agent.cache', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'];
+/** The file that has the version. */
+const PROGRAM = 'flanneld-agent.js';
 
 export interface TwoBuilds {
   /** The path of the installed executable. */
@@ -32,7 +34,7 @@ export function makeTwoBuilds(): TwoBuilds {
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   // Removes the files also when a signal ends the run.
   process.once('exit', remove);
-  const text = readFileSync(requireBuilt(builtAgent), 'utf8');
+  const text = readFileSync(join(dirname(requireBuilt(builtAgent)), PROGRAM), 'utf8');
   const id = versionOf(builtAgent).split('+')[1];
   if (id === undefined) throw new Error('this build has no id');
   install(join(folder, 'a'), text);
@@ -58,7 +60,7 @@ export function makeTwoBuilds(): TwoBuilds {
 
 function install(folder: string, text: string): void {
   mkdirSync(folder);
-  writeFileSync(join(folder, 'flanneld'), text, { mode: 0o755 });
+  writeFileSync(join(folder, PROGRAM), text);
   for (const file of BESIDE) copyFileSync(join(dirname(builtAgent), file), join(folder, file));
 }
 

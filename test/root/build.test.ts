@@ -12,6 +12,9 @@ const ELF_PROGRAM_INTERPRETER = 3;
 
 beforeEach(() => needs.setUp(existsSync(join(dist, 'cni/flannel')) && existsSync(join(dist, 'flanneld')), dist));
 
+/** What the doctor and an agent behind a proxy need. */
+const AGENT = ['flanneld', 'flanneld-agent.js', 'flanneld-extra.js', 'koffi.node'];
+
 function copyAlone(...files: string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'weft-dist-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -20,8 +23,8 @@ function copyAlone(...files: string[]): string {
 }
 
 describe('flanneld', () => {
-  test('runs with only koffi.node beside it', () => {
-    const folder = copyAlone('flanneld', 'koffi.node');
+  test('runs with only its program and koffi.node beside it', () => {
+    const folder = copyAlone('flanneld', 'flanneld-agent.js', 'koffi.node');
     expect(execFileSync(join(folder, 'flanneld'), ['--version'], { cwd: '/', encoding: 'utf8' })).toContain('weft');
   });
 
@@ -29,11 +32,14 @@ describe('flanneld', () => {
     expect(execFileSync(join(dist, 'flanneld'), ['--version'], { cwd: '/', encoding: 'utf8' })).toContain('weft');
   });
 
-  test('says what is missing without koffi.node', () => {
-    const folder = copyAlone('flanneld');
+  test.for([
+    { missing: 'koffi.node', beside: ['flanneld-agent.js'] },
+    { missing: 'flanneld-agent.js', beside: ['koffi.node'] },
+  ])('says what is missing without $missing', ({ missing, beside }) => {
+    const folder = copyAlone('flanneld', ...beside);
     const { status, stderr } = spawnSync(join(folder, 'flanneld'), ['--version'], { cwd: '/', encoding: 'utf8' });
     expect(status).not.toBe(0);
-    expect(stderr).toContain('koffi.node');
+    expect(stderr).toContain(missing);
   });
 });
 
@@ -111,12 +117,12 @@ describe('flanneld-extra.js, beside the agent', () => {
     { scheme: 'http', want: 'CONNECT 192.0.2.1:6443 HTTP/1.1' },
     { scheme: 'socks5', want: '\u0005' },
   ])('has what a connection through a proxy needs: $scheme', ({ scheme, want }) => {
-    const folder = copyAlone('flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json');
+    const folder = copyAlone(...AGENT, 'deadline.so', 'package.json');
     expect(askThroughProxy(folder, scheme).stdout.slice(0, want.length)).toBe(want);
   });
 
   test('has the doctor', () => {
-    const folder = copyAlone('flanneld', 'flanneld-extra.js', 'koffi.node');
+    const folder = copyAlone(...AGENT);
     const ask = (): string =>
       spawnSync(join(folder, 'flanneld'), ['doctor', 'path', 'no-place', 'no-place'], { cwd: '/', encoding: 'utf8' })
         .stderr;

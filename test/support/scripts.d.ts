@@ -127,6 +127,10 @@ declare module '*/oci.mjs' {
   ): void;
 }
 
+declare module '*/build.mjs' {
+  export function cacheOf(agent: { program: string; map?: object }): Promise<Buffer>;
+}
+
 declare module '*/image-build.mjs' {
   export const OWN_ARCH: 'amd64' | 'arm64';
   export function buildImage(name: string, options: { readonly 'no-cache'?: boolean }, arch?: string): void;

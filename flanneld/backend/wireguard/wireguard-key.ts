@@ -1,7 +1,7 @@
 // WireGuard keys: X25519 (RFC 7748), as text in standard base64, and the file that keeps this node's private key.
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { chmod, open, rename, rm } from 'node:fs/promises';
+import { promises as files } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OpError } from '../../../lib/errors.ts';
 import { makeFolders, readRegularFile } from '../../../lib/files-node.ts';
@@ -66,7 +66,7 @@ export function keysOf(privateKey: Uint8Array): KeyPair {
  * 0600. Rejects with OpError when the file has no key: no peer would know a new one, so the operator must decide.
  */
 export async function nodeKeys(path: string): Promise<KeyPair> {
-  const text = await readIfThere(path);
+  const text = readIfThere(path);
   if (text === undefined) {
     const keys = generateKeys();
     await writeKey(path, keys.privateKey);
@@ -77,13 +77,13 @@ export async function nodeKeys(path: string): Promise<KeyPair> {
     const detail = 'expected a private key: 44 characters of base64; remove the file to get a new key';
     throw new OpError({ subsystem: 'wireguard', op: 'read', object: path, code: 'no key', detail });
   }
-  await chmod(path, 0o600);
+  await files.chmod(path, 0o600);
   return keysOf(key);
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+function readIfThere(path: string): string | undefined {
   try {
-    return (await readRegularFile(path, MAX_FILE_BYTES)).toString('latin1');
+    return readRegularFile(path, MAX_FILE_BYTES).toString('latin1');
   } catch (error) {
     if (nodeErrorCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -95,16 +95,16 @@ export async function writeKey(path: string, privateKey: Uint8Array): Promise<vo
   makeFolders(dirname(path));
   const part = `${path}.${process.pid}`;
   try {
-    const file = await open(part, 'w', 0o600);
+    const file = await files.open(part, 'w', 0o600);
     try {
       await file.writeFile(keyText(privateKey));
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(part, path);
+    await files.rename(part, path);
   } catch (error) {
-    await rm(part, { force: true });
+    await files.rm(part, { force: true });
     throw error;
   }
 }

@@ -38,7 +38,7 @@ export async function clusterFacts(
   });
   const told = agent.state === 'answers' ? await toldLeases(options.subnetFile) : undefined;
   const leases = told ?? (await storedLeases(options, node, saved, file, reads));
-  return { conf: await netConf(options, saved, reads), leases, saved };
+  return { conf: netConf(options, saved, reads), leases, saved };
 }
 
 /** The running agent's leases; undefined when its version does not serve them. */
@@ -66,14 +66,10 @@ async function storedLeases(
   return saved?.snapshot && { snapshot: saved.snapshot, source: file };
 }
 
-async function netConf(
-  { store, netConfigPath }: Options,
-  saved: SavedState | undefined,
-  reads: Reads,
-): Promise<NetConf | undefined> {
-  return await reads.slow('the network configuration', async () => {
+function netConf({ store, netConfigPath }: Options, saved: SavedState | undefined, reads: Reads): NetConf | undefined {
+  return reads.one('the network configuration', () => {
     const kept = store.kind === 'etcd' ? saved?.netConf : undefined;
-    const text = kept ?? decodeUtf8('net-conf', await readRegularFile(netConfigPath, NET_CONF_BYTES));
+    const text = kept ?? decodeUtf8('net-conf', readRegularFile(netConfigPath, NET_CONF_BYTES));
     return parseNetConf(text).config;
   });
 }

@@ -199,7 +199,7 @@ export class EtcdGateway {
 
   async #prepare(endpoint: URL, path: string, body: JsonObject, signal: AbortSignal) {
     const { user, tls, timeoutMs } = this.#options;
-    const options = endpoint.protocol === 'https:' ? await readTlsFiles(tls) : {};
+    const options = endpoint.protocol === 'https:' ? readTlsFiles(tls) : {};
     const call = { method: 'POST' as const, url: apiUrl(endpoint, path), options, timeoutMs, signal };
     if (user !== undefined) this.#token ??= await this.#logIn(endpoint, options, signal);
     const headers = { 'content-type': 'application/json', ...(this.#token && { authorization: this.#token }) };

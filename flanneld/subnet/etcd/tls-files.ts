@@ -21,16 +21,16 @@ export interface TlsMaterial {
 /** A bundle of authorities has about 200 KiB. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** Rejects with OpError `etcd: read <file>: ENOENT`. */
-export async function readTlsFiles({ caFile, certFile, keyFile }: TlsFiles): Promise<TlsMaterial> {
-  const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(read));
+/** Throws OpError `etcd: read <file>: ENOENT`. */
+export function readTlsFiles({ caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
+  const [ca, cert, key] = [caFile, certFile, keyFile].map(read);
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
-async function read(file: string | undefined): Promise<Buffer | undefined> {
+function read(file: string | undefined): Buffer | undefined {
   if (file === undefined) return undefined;
   try {
-    return await readRegularFile(file, MAX_BYTES);
+    return readRegularFile(file, MAX_BYTES);
   } catch (cause) {
     const code = nodeErrorCode(cause) ?? 'failed';
     throw new OpError({ subsystem: 'etcd', op: 'read', object: file, code, cause });

@@ -2,7 +2,16 @@
 // with, and dist/ at the place where the Dockerfile puts it. The agent's real image has tests of its own.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { builtAgent, builtPlugins, requireBuilt } from '../../lab/programs.ts';
 import { linkedLibraries } from '../../support/linked-libraries.ts';
@@ -74,7 +83,8 @@ function putIptables(root: string): void {
 
 function putAgent(folder: string): void {
   const dist = dirname(requireBuilt(builtAgent));
-  for (const name of ['flanneld', 'flanneld-extra.js', 'koffi.node', 'deadline.so', 'package.json'])
+  const names = readdirSync(dist).filter((name) => name.startsWith('flanneld'));
+  for (const name of [...names, 'koffi.node', 'deadline.so', 'package.json'])
     cpSync(join(dist, name), join(folder, name));
   cpSync(requireBuilt(builtPlugins), join(folder, 'cni'), { recursive: true });
 }
