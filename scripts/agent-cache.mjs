@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext, Script } from 'node:vm';
+import { decode } from '@jridgewell/sourcemap-codec';
 
 const self = fileURLToPath(import.meta.url);
 
@@ -54,48 +55,19 @@ function usualRanges(program, { sources, mappings }) {
   const lineStarts = [0, ...[...program.matchAll(/\n/g)].map(({ index }) => index + 1)];
   const ranges = [];
   let open;
-  for (const { line, column, source } of segmentsOf(mappings)) {
-    const path = (sources[source] ?? '').replace(/^(\.\.\/)+/, '');
-    const isUsual = !SELDOM_RUN.some((start) => path.startsWith(start));
-    const at = lineStarts[line] + column;
-    if (isUsual) open ??= at;
-    if (isUsual || open === undefined) continue;
-    ranges.push([open, at]);
-    open = undefined;
-  }
-  return open === undefined ? ranges : [...ranges, [open, program.length]];
-}
-
-/** Where in the program each piece of a source begins. The format: https://tc39.es/ecma426/ (Mappings structure). */
-function* segmentsOf(mappings) {
-  let source = 0;
-  for (const [line, segments] of mappings.split(';').entries()) {
-    let column = 0;
-    for (const segment of segments.split(',')) {
-      const [columns, sources] = numbersIn(segment);
-      column += columns ?? 0;
-      if (sources === undefined) continue;
-      source += sources;
-      yield { line, column, source };
+  for (const [line, segments] of decode(mappings).entries()) {
+    for (const [column, source] of segments) {
+      if (source === undefined) continue;
+      const path = (sources[source] ?? '').replace(/^(\.\.\/)+/, '');
+      const isUsual = !SELDOM_RUN.some((start) => path.startsWith(start));
+      const at = lineStarts[line] + column;
+      if (isUsual) open ??= at;
+      if (isUsual || open === undefined) continue;
+      ranges.push([open, at]);
+      open = undefined;
     }
   }
-}
-
-const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-
-/** Decodes base64 VLQ numbers: five bits in each digit, the lowest first, and a sixth that says that more follow. */
-function numbersIn(text) {
-  const numbers = [];
-  let [value, shift] = [0, 0];
-  for (const digit of text) {
-    const bits = DIGITS.indexOf(digit);
-    value += (bits & 31) << shift;
-    shift += 5;
-    if ((bits & 32) !== 0) continue;
-    numbers.push((value & 1) === 0 ? value >> 1 : -(value >> 1));
-    [value, shift] = [0, 0];
-  }
-  return numbers;
+  return open === undefined ? ranges : [...ranges, [open, program.length]];
 }
 
 /** Runs this file as a program with `flags` for Node. Resolves to what it prints. */
