@@ -112,6 +112,11 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
         expect(verdict()).toBe(TC_ACT_REDIRECT);
         allowFor(sys, mapOf(maps, 'state'), 0);
         expect(verdict()).toBe(TC_ACT_UNSPEC);
+        // As a program on another processor leaves it that was about to write when the agent stopped all.
+        const late = new Uint8Array(stateValue.bytes);
+        new DataView(late.buffer).setBigUint64(stateValue.askAgain, 1n << 62n, true);
+        updateElement(sys, mapOf(maps, 'state'), new Uint8Array(4), late);
+        expect(verdict()).toBe(TC_ACT_UNSPEC);
         // The programs' clock goes on with the kernel's ticks.
         const wait = (ms: number) => {
           for (const end = Date.now() + ms; Date.now() <= end; );

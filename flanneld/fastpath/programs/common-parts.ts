@@ -171,6 +171,8 @@ export function checkHeartbeat(assembler: Assembler, path: string, otherwise = s
     .callHelper('jiffies64')
     .loadMapValue('r1', 'state', 0)
     .load('u64', 'r2', 'r1', stateValue.until)
+    // Of itself: a program on another processor may write the other two values while the agent sets all three to 0.
+    .jump('r2', '==', 0, otherwise)
     .load('u64', 'r3', 'r1', stateValue.asked)
     .jump('r2', '!=', 'r3', `${path}: ask the clock`)
     .load('u64', 'r3', 'r1', stateValue.askAgain)
