@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { errorText, OpError } from './errors.ts';
 
 export interface ExecOptions {
-  /** Written to the program's standard input, which is then closed. */
+  /** Written to the program's standard input, which is then closed. When absent, that is /dev/null. */
   readonly input?: string;
   /** The program is killed when it has not ended after this time. */
   readonly timeoutMs: number;
@@ -41,7 +41,7 @@ function firstLine(text: string): string {
 export function execProgram(argv: readonly [string, ...string[]], options: ExecOptions): Promise<ExecResult> {
   const [program, ...args] = argv;
   return new Promise((resolve, reject) => {
-    const child = startProgram(argv, program, args, options.env);
+    const child = startProgram(argv, program, args, options);
     let failed: string | undefined;
     const kill = (code: string): void => {
       failed ??= code;
@@ -68,7 +68,7 @@ export function execProgram(argv: readonly [string, ...string[]], options: ExecO
     if (options.signal?.aborted === true) kill('aborted');
     // When a program ends without reading its input, its exit code counts, and not the EPIPE of our write.
     child.stdin?.on('error', () => undefined);
-    child.stdin?.end(options.input ?? '');
+    child.stdin?.end(options.input);
   });
 }
 
@@ -77,10 +77,11 @@ function startProgram(
   argv: readonly string[],
   program: string,
   args: readonly string[],
-  env: ExecOptions['env'],
+  { env, input }: ExecOptions,
 ): ChildProcess {
   try {
-    return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
+    const stdin = input === undefined ? 'ignore' : 'pipe';
+    return spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], ...(env !== undefined && { env }) });
   } catch (error) {
     // Node throws some errors of starting a process, such as ENOMEM, and reports the others by an event.
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';

@@ -28,7 +28,7 @@ node_modules/@kubernetes/client-node/src/azure_auth node_modules/@kubernetes/cli
 node_modules/@kubernetes/client-node/src/gcp_auth node_modules/@kubernetes/client-node/src/oidc_auth node_modules/commander/lib/help
 node_modules/commander/lib/suggestSimilar node_modules/js-yaml/lib/dumper node_modules/js-yaml/lib/snippet
 node_modules/on-exit-leak-free/ node_modules/pino-std-serializers/ node_modules/pino/lib/multistream node_modules/prom-client/
-node_modules/safe-stable-stringify/ node_modules/sonic-boom/`
+node_modules/safe-stable-stringify/`
   .trim()
   .split(/\s+/);
 

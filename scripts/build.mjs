@@ -293,16 +293,21 @@ const leanKubernetes = {
   },
 };
 
-/** Leaves out pino's transports, which write the log in other threads. The agent's log has a stream of its own. */
+/** Leaves out pino's transports, which write the log in other threads, and its files. The agent's log has a stream of its own. */
 const leanPino = {
   name: 'lean-pino',
   setup(plugins) {
     plugins.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({
       contents: "module.exports = () => { throw new Error('not in this bundle'); };",
     }));
+    // The agent gives pino a stream of its own. This package would make Node load `assert`, which opens stderr a second time.
+    plugins.onResolve({ filter: /^sonic-boom$/ }, ({ path }) => ({ path, namespace: 'one-thread' }));
     plugins.onResolve({ filter: /^worker_threads$/ }, () => ({ path: 'worker_threads', namespace: 'one-thread' }));
-    plugins.onLoad({ filter: /.*/, namespace: 'one-thread' }, () => ({
+    plugins.onLoad({ filter: /^worker_threads$/, namespace: 'one-thread' }, () => ({
       contents: 'module.exports = { isMainThread: true };',
+    }));
+    plugins.onLoad({ filter: /^sonic-boom$/, namespace: 'one-thread' }, () => ({
+      contents: "module.exports = class { constructor() { throw new Error('not in this bundle'); } };",
     }));
   },
 };

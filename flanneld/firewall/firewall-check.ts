@@ -44,7 +44,8 @@ export class FirewallLook {
     const before = this.#generation();
     const changed = this.#firewall.followLeases();
     if (changed === undefined) return false;
-    if (changed && before === rightIn && this.#generation() === next(rightIn)) this.#rightIn = next(rightIn);
+    const mine = generationAfter(rightIn);
+    if (changed && before === rightIn && this.#generation() === mine) this.#rightIn = mine;
     return true;
   }
 
@@ -87,6 +88,6 @@ export function generationOf(netfilter: Netlink): number | undefined {
 }
 
 /** The generation number after one transaction: 32 bits, never 0 (net/netfilter/nf_tables_api.c). */
-function next(generation: number): number {
+export function generationAfter(generation: number): number {
   return (generation + 1) % 2 ** 32 || 1;
 }

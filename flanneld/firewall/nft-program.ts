@@ -25,8 +25,12 @@ const NFT_TIMEOUT_MS = 10_000;
 
 /** The nft program found in PATH. A call that takes longer than `timeoutMs` fails. */
 export function nftProgram(signal?: AbortSignal, timeoutMs = NFT_TIMEOUT_MS): Nft {
-  const run = async (args: readonly string[], input = ''): Promise<string> => {
-    const options = { input, timeoutMs: stretched(timeoutMs), ...(signal && { signal }) };
+  const run = async (args: readonly string[], input?: string): Promise<string> => {
+    const options = {
+      ...(input !== undefined && { input }),
+      timeoutMs: stretched(timeoutMs),
+      ...(signal && { signal }),
+    };
     const { stdout } = await execProgram(['nft', ...args], options);
     return stdout;
   };

@@ -1,12 +1,18 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ExecError } from '../../lib/exec-node.ts';
-import { parsePrefix } from '../../lib/ip.ts';
+import { parseIp, parsePrefix } from '../../lib/ip.ts';
+import { type Netfilter, netfilterOver } from '../../lib/netfilter/netfilter-socket.ts';
+import { NFT_MSG_GETGEN, NFTA_GEN_ID } from '../../lib/netfilter/nf-tables-constants.ts';
+import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { DriftLedger } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { FirewallOptions } from './firewall.ts';
 import type { FindIptables } from './iptables-programs.ts';
 import type { Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
+import type { GuardedLease } from './peer-sets.ts';
+
+const NFT_MSG_NEWGEN = 0x0a0f;
 
 /** An nft that keeps what it is given as tables of rule texts, and lists them in a spelling of its own. */
 class FakeNft implements Nft {
@@ -15,6 +21,8 @@ class FakeNft implements Nft {
   acceptsRandom = true;
   /** How often it was asked what it accepts. */
   asked = 0;
+  /** How often it listed a table. */
+  lists = 0;
   /** What another program does as soon as a script has been applied. */
   afterApply: () => void = () => undefined;
 
@@ -42,6 +50,7 @@ class FakeNft implements Nft {
   }
 
   list(family: string, table: string): Promise<string | undefined> {
+    this.lists++;
     const rules = this.tables.get(`${family} ${table}`);
     if (rules === undefined) return Promise.resolve(undefined);
     return Promise.resolve(JSON.stringify({ nftables: rules.map((text) => ({ rule: { chain: 'x', expr: [text] } })) }));
@@ -216,5 +225,68 @@ describe('NftablesFirewall', () => {
     await expect(rules.ensure()).rejects.toThrow('timeout');
     nft.apply = apply;
     expect(await rules.ensure()).toBe(true);
+  });
+});
+
+describe('the tables beside the guard’s sets', () => {
+  /** A firewall with a guard, on a kernel that counts transactions. `come` brings a peer; `others` change rules at the same moment. */
+  function guarded(): {
+    nft: FakeNft;
+    rules: NftablesFirewall;
+    come: (text: string) => void;
+    others: { changes: number };
+  } {
+    const others = { changes: 0 };
+    let generation = 700;
+    let leases = new Map<string, GuardedLease>();
+    const nft = new FakeNft();
+    nft.afterApply = () => generation++;
+    const { transport } = openFakeNetlink((message, replies) => {
+      if (message.type !== NFT_MSG_GETGEN) return;
+      const bytes = new Uint8Array([0, 0, generation >> 8, generation]);
+      replies.message(NFT_MSG_NEWGEN, (writer) => {
+        writer.u32(0);
+        writer.attrBytes(NFTA_GEN_ID, bytes);
+      });
+    });
+    const netfilter: Netfilter = {
+      ...netfilterOver(transport),
+      transact: (requests) => {
+        if (requests.length > 0) generation += 1 + others.changes;
+      },
+    };
+    const [network, subnet] = [parsePrefix('10.244.0.0/16'), parsePrefix('10.244.1.0/24')];
+    const tunnel = {
+      ...{ vni: 1, devices: ['flannel.1'], bridge: 'cni0', networks: [network], subnets: [subnet] },
+      ...{ guard: 'count' as const, port: 8472, isVxlan: true, leases: () => leases, netfilter },
+    };
+    const options = { families: [], fullyRandom: true, tunnel };
+    const rules = new NftablesFirewall(options, '', { nft, find: noIptables, log: new Lines().log, drift: undefined });
+    const come = (text: string): void => {
+      leases = new Map([[text, { publicIp: parseIp(text) }]]);
+    };
+    return { nft, rules, come, others };
+  }
+
+  test('are not listed again because the guard’s peers have changed', async () => {
+    const { nft, rules, come } = guarded();
+    await rules.ensure();
+    const { lists } = nft;
+    expect(lists).toBeGreaterThan(0);
+    come('192.168.0.2');
+    expect(await rules.ensure()).toBe(true);
+    await rules.ensure();
+    expect(nft.lists).toBe(lists);
+  });
+
+  test('are listed again when somebody else changed rules at that moment', async () => {
+    const { nft, rules, come, others } = guarded();
+    await rules.ensure();
+    const { lists } = nft;
+    come('192.168.0.2');
+    others.changes = 1;
+    expect(await rules.ensure()).toBe(true);
+    await rules.ensure();
+    expect(nft.lists).toBeGreaterThan(lists);
   });
 });

@@ -11,7 +11,7 @@ import type { Check } from '../health/http-server.ts';
 import type { Logger } from '../health/log.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions } from './firewall.ts';
-import { generationOf } from './firewall-check.ts';
+import { generationAfter, generationOf } from './firewall-check.ts';
 import { ForwardRefusal } from './forward-refusal.ts';
 import { interestIn, isOfInterest } from './interest.ts';
 import type { FindIptables } from './iptables-programs.ts';
@@ -87,10 +87,21 @@ export class NftablesFirewall implements Firewall {
     const first = this.#isFirst;
     const isUnchanged = this.#rightIn !== undefined && this.#rightIn === this.#generation();
     let changed = !isUnchanged && (await this.#ensureTables(first));
-    if (await this.#tunnel?.ensureElements()) changed = true;
+    if (await this.#ensureElements()) changed = true;
     if (first && (await this.#removeIdleLeftovers(this.#tables))) changed = true;
     this.#isFirst = false;
     if (await this.#refusal.ensure()) changed = true;
+    return changed;
+  }
+
+  /** Makes the guard's sets right, in one transaction. If that was the only change of the rule set, the tables are still right. */
+  async #ensureElements(): Promise<boolean> {
+    const before = this.#generation();
+    const changed = (await this.#tunnel?.ensureElements()) === true;
+    if (changed && before !== undefined && before === this.#rightIn) {
+      const mine = generationAfter(before);
+      if (this.#generation() === mine) this.#rightIn = mine;
+    }
     return changed;
   }
 
