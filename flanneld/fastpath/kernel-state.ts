@@ -18,7 +18,7 @@ import {
   type NodeMaps,
   type ProgramName,
   programNames,
-  withRights,
+  withMapRights,
 } from './programs/node-programs.ts';
 import { hasSettings, type ProgramSettings, writeSettings } from './programs/settings.ts';
 import { hasTcx, TcxLinks } from './tcx-links.ts';
@@ -49,7 +49,7 @@ export class KernelState {
     const maps = new Map<string, BpfMap>();
     this.maps = maps;
     try {
-      withRights('CAP_BPF', () => this.#openMaps(maps));
+      withMapRights(sys, () => this.#openMaps(maps));
       this.#programs = openPrograms(sys, folder, maps) ?? loadPrograms(sys, maps);
       for (const name of programNames) this.#programIds.set(programInfo(sys, this.#programs[name]).id, name);
       this.#attachments = hasTcx(sys) ? new TcxLinks(sys, netlink, folder) : new ClsactFilters(netlink);

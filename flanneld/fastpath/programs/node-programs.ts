@@ -34,6 +34,19 @@ export const mapSpecs: ReadonlyMap<string, MapSpec> = new Map([
   ['peers6', peersMap(6)],
 ]);
 
+/**
+ * Runs `body`, which makes or takes over maps. Before Linux 5.11 maps count as locked memory, of which root may have as little as anybody.
+ * The kernel then refuses them with EPERM, which would hide that it is too old for the programs, so that is said instead.
+ */
+export function withMapRights<T>(sys: Syscalls, body: () => T): T {
+  try {
+    return withRights('CAP_BPF', body);
+  } catch (error) {
+    if (error instanceof OpError && error.code === 'EPERM') searchConntrack(sys);
+    throw error;
+  }
+}
+
 /** Makes all maps. They are empty, so programs leave every packet to the kernel. Throws SysError. */
 export function createMaps(sys: Syscalls): NodeMaps {
   return new Map([...mapSpecs].map(([name, spec]) => [name, createMap(sys, spec)]));
@@ -53,16 +66,28 @@ interface Conntrack {
 function findConntrack(sys: Syscalls): Conntrack {
   // This right is checked first: without it the search, which takes a tenth of a second, would be in vain.
   const fd = withRights('CAP_SYS_ADMIN, or programs that `flanneld load-fast-path` has loaded', () =>
-    statPath(sys, moduleBtfPath(CONNTRACK)) === undefined ? undefined : openModuleBtf(sys, CONNTRACK),
+    isModule(sys) ? openModuleBtf(sys, CONNTRACK) : undefined,
   );
-  const found = findFunctions(sys, FUNCTIONS, fd === undefined ? undefined : CONNTRACK);
-  if (found?.size === FUNCTIONS.length) {
+  try {
+    const found = searchConntrack(sys);
     // The first element stands for the kernel itself.
     return fd === undefined
       ? { functions: named(found, 0), moduleBtf: [] }
       : { functions: named(found, 1), moduleBtf: [fd, fd] };
+  } catch (error) {
+    if (fd !== undefined) closeFd(sys, fd);
+    throw error;
   }
-  if (fd !== undefined) closeFd(sys, fd);
+}
+
+function isModule(sys: Syscalls): boolean {
+  return statPath(sys, moduleBtfPath(CONNTRACK)) !== undefined;
+}
+
+/** The BTF ids of the conntrack functions. Throws OpError where the kernel has none of them. This takes no rights. */
+function searchConntrack(sys: Syscalls): Map<string, number> {
+  const found = findFunctions(sys, FUNCTIONS, isModule(sys) ? CONNTRACK : undefined);
+  if (found?.size === FUNCTIONS.length) return found;
   throw unavailable(
     found === undefined
       ? 'the kernel describes no types (no /sys/kernel/btf)'
@@ -133,7 +158,7 @@ function loadWith(sys: Syscalls, maps: NodeMaps, conntrack: Conntrack): LoadedPr
 }
 
 /** Runs `body` and turns EPERM of bpf(2) into an error that names the missing rights. A seccomp profile also answers EPERM. */
-export function withRights<T>(rights: string, body: () => T): T {
+function withRights<T>(rights: string, body: () => T): T {
   try {
     return body();
   } catch (error) {
