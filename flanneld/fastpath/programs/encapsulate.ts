@@ -101,7 +101,7 @@ function chooseSourcePort(assembler: Assembler): void {
 
 /**
  * Finds the next hop and checks that the packet fits the MTU of the way. The kernel's answer is kept for some milliseconds, because to ask
- * for each packet takes a fifth of the program's time. Two processors that write at once can only keep an old answer for one more such
+ * for each packet takes a quarter of the program's time. Two processors that write at once can only keep an old answer for one more such
  * period.
  */
 function findRoute(assembler: Assembler): void {
