@@ -145,13 +145,15 @@ async function pack(file, as, items, withEach, look) {
 export function makeOtherBuild(name) {
   const container = buildah('from', name);
   try {
-    const agent = join(buildah('mount', container), 'opt/weft/flanneld');
+    const folder = join(buildah('mount', container), 'opt/weft');
+    const agent = join(folder, 'flanneld');
     const [, id = ''] = /^weft flanneld \S+\+([0-9a-f]+)$/.exec(run(agent, ['--version'], { wanted: true })) ?? [];
     if (id === '') throw new Error(`${agent} --version names no build`);
-    const text = readFileSync(agent, 'utf8');
+    const program = join(folder, 'flanneld-agent.js');
+    const text = readFileSync(program, 'utf8');
     // A new file is written and renamed, because the layer's own file is shared.
-    writeFileSync(`${agent}.new`, text.replaceAll(id, [...id].toReversed().join('')), { mode: 0o755 });
-    renameSync(`${agent}.new`, agent);
+    writeFileSync(`${program}.new`, text.replaceAll(id, [...id].toReversed().join('')), { mode: 0o644 });
+    renameSync(`${program}.new`, program);
     buildah('commit', '--quiet', container, `${name}-other`);
   } finally {
     buildah('rm', container);

@@ -2,7 +2,7 @@
 // WEFT_PREVIOUS, where a release's files were unpacked, or in the cache, built once from the commit that the release was made of.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,8 @@ const PREVIOUS = { version: '0.1.0', commit: '0ad0d13bb2d7e20f6a16fee711166cf4cb
 
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 const FILES = ['flanneld', 'koffi.node', 'package.json', 'cni'];
+/** Not every release has such files: flanneld-agent.js, flanneld-extra.js. */
+const BESIDE = /^flanneld-/;
 
 /** The folder with flanneld, koffi.node and cni/flannel of the previous release. Throws an Error of one line. */
 export async function previousRelease({ version, commit } = PREVIOUS) {
@@ -32,7 +34,8 @@ export async function previousRelease({ version, commit } = PREVIOUS) {
     buildTree(tree);
     mkdirSync(join(cacheFolder(), 'releases'), { recursive: true });
     const draft = mkdtempSync(join(cacheFolder(), 'releases', 'work-'));
-    for (const name of FILES) cpSync(join(tree, 'dist', name), join(draft, name), { recursive: true });
+    const names = [...FILES, ...readdirSync(join(tree, 'dist')).filter((name) => BESIDE.test(name))];
+    for (const name of names) cpSync(join(tree, 'dist', name), join(draft, name), { recursive: true });
     await publish(draft, kept);
     return kept;
   } finally {
