@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { slowed } from '../../support/slowness.ts';
 import { fail } from './expect.ts';
 import type { Trial } from './trial.ts';
 
@@ -14,10 +15,13 @@ const tcp = require('net').createServer((socket) => socket.on('error', () => {})
 udp.bind(port, () => tcp.listen(port, '0.0.0.0', () => console.log('ready')));
 process.stdin.on('end', () => process.exit(0)).resume();`;
 
-/** Prints a server's answer, or nothing after 2 s without one. argv: protocol, address, port, own port (0 = any). */
+/**
+ * Prints a server's answer, or nothing after 2 s without one; on an emulated processor after longer, because several clients start at once.
+ * argv: protocol, address, port, own port (0 = any).
+ */
 const CLIENT = `const [protocol, address, port, own] = process.argv.slice(1);
 const done = (text) => { process.stdout.write(String(text)); process.exit(0); };
-setTimeout(done, 2000, '');
+setTimeout(done, ${slowed(2000)}, '');
 if (protocol === 'tcp') {
   require('net').connect({ host: address, port, localPort: Number(own) || undefined })
     .on('data', done).on('error', () => done(''));
