@@ -4,8 +4,8 @@
 //                                   prints "RATE PROCESSOR": exchanges a second, or for stream Gbit/s, and seconds of all processors for
 //                                   each exchange or GB. The rate is that of the median exchange, or of the median slice of the time: so it
 //                                   leaves out when other programs had the processor. With TIMES the time is divided into so many runs,
-//                                   each with a connection of its own, and the best run is printed. CONGESTION
-//                                   is the congestion control of TCP
+//                                   each with a connection of its own; the rate is that of the best run, and the processors' time that of
+//                                   all runs, because the kernel counts it by ticks. CONGESTION is the congestion control of TCP
 //   path-load first PORT CPU ADDRESS 0        prints the microseconds of one exchange by UDP from a fresh port
 //   path-load forget                removes all connections that the kernel tracks in this namespace
 //   path-load tunnel-segments DEVICE on|off
@@ -188,7 +188,10 @@ static void connect_once(const char *address) {
 }
 
 typedef struct {
-    double rate, cost;
+    // Exchanges a second, or Gbit/s.
+    double rate;
+    // Exchanges, or GB, and the seconds that all processors worked for them.
+    double amount, work;
 } Result;
 
 static Result exchanges(const char *mode, const char *address, double seconds) {
@@ -203,9 +206,9 @@ static Result exchanges(const char *mode, const char *address, double seconds) {
         samples[count++] = next - at;
         at = next;
     }
-    double cost = (worked() - before) / count;
+    double work = worked() - before;
     if (fd >= 0) close(fd);
-    return (Result){1 / median(count), cost};
+    return (Result){1 / median(count), count, work};
 }
 
 static Result stream(const char *address, double seconds) {
@@ -225,22 +228,24 @@ static Result stream(const char *address, double seconds) {
     shutdown(fd, SHUT_WR);
     errno = 0;
     if (read(fd, &sum, sizeof sum) != sizeof sum) fail("read");
-    double cost = (worked() - before) / (sum / 1e9);
+    double work = worked() - before;
     close(fd);
-    return (Result){median(SLICES), cost};
+    return (Result){median(SLICES), sum / 1e9, work};
 }
 
 // The scheduler falls into one of several rhythms with each run, and keeps it. After a pause it begins anew.
 static void best(const char *mode, const char *address, double seconds, int times) {
     enum { LEAST_US = 10000, SPREAD_US = 20000 };
     int streams = !strcmp(mode, "stream");
-    Result best = {0};
+    Result all = {0};
     for (int run = 0; run < times; run++) {
         if (run > 0) usleep(LEAST_US + random() % SPREAD_US);
         Result result = streams ? stream(address, seconds / times) : exchanges(mode, address, seconds / times);
-        if (result.rate > best.rate) best = result;
+        if (result.rate > all.rate) all.rate = result.rate;
+        all.amount += result.amount;
+        all.work += result.work;
     }
-    printf(streams ? "%.6f %.4f\n" : "%.1f %.9f\n", best.rate, best.cost);
+    printf(streams ? "%.6f %.4f\n" : "%.1f %.9f\n", all.rate, all.work / all.amount);
 }
 
 static void first(const char *address) {
