@@ -22,19 +22,32 @@ import type { Part, PartResult } from './result.ts';
 
 /** The Nodes with the numbers 1 and 2 have an agent. */
 const AGENTS = 2;
-const ROUNDS = 3;
 const QUICK_ROUNDS = 1;
-const CHANGE_MS = 60_000;
 const QUICK_CHANGE_MS = 15_000;
+
+/** What is measured: numbers of Nodes, how often, and for how long Nodes then change. */
+interface Extent {
+  readonly counts: readonly number[];
+  readonly rounds: number;
+  readonly changeMs: number;
+}
 
 export const nodesPart: Part = {
   name: 'nodes',
   question: 'What does a cluster of thousands of Nodes cost the agent that reads them?',
   seconds: { full: 1100 },
-  measure,
+  measure: (options, progress) => measure(options, progress, { counts: [FEW, MANY], rounds: 3, changeMs: 60_000 }),
 };
 
-async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
+/** Only the start, more often: its processor time differs from one start to the next. */
+export const nodesStartPart: Part = {
+  name: 'nodes-start',
+  question: 'What does a start among a thousand Nodes cost the agent?',
+  seconds: { full: 220 },
+  measure: (options, progress) => measure(options, progress, { counts: [FEW], rounds: 5, changeMs: 1000 }),
+};
+
+async function measure(options: BenchOptions, progress: Progress, extent: Extent): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('nodes needs root: it makes network namespaces');
   const missing = missingApiserver();
   if (missing !== undefined) return describeRuns(new Map(), [`nothing was measured: nodes needs ${missing}`]);
@@ -50,7 +63,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
     const { contenders, crowd } = rolesIn(lab, flanneld);
     cluster = await NodesCluster.start(AGENTS + 1);
     await prepareCrowd(crowd);
-    const { runs, notes } = await measureCounts(cluster, contenders, crowd, options, progress);
+    const { runs, notes } = await measureCounts(cluster, contenders, crowd, extentOf(options, extent), progress);
     const missed =
       flanneld === undefined ? ['flannel was not measured: no flanneld in KUBEBUILDER_ASSETS or PATH'] : [];
     return {
@@ -64,6 +77,14 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
     await cluster?.server.stop();
     await lab.down();
   }
+}
+
+function extentOf({ quick, runs }: BenchOptions, { counts, rounds, changeMs }: Extent): Extent {
+  return {
+    counts,
+    rounds: runs ?? (quick ? QUICK_ROUNDS : rounds),
+    changeMs: quick ? Math.min(changeMs, QUICK_CHANGE_MS) : changeMs,
+  };
 }
 
 function rolesIn(
@@ -80,13 +101,13 @@ async function measureCounts(
   cluster: NodesCluster,
   contenders: readonly Contender[],
   crowd: LabNode,
-  { quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS }: BenchOptions,
+  { counts, rounds, changeMs }: Extent,
   progress: Progress,
 ): Promise<{ runs: Map<number, Runs>; notes: string[] }> {
   const sys = openKoffiSyscalls();
   const notes: string[] = [];
   const runs = new Map<number, Runs>();
-  for (const count of [FEW, MANY]) {
+  for (const count of counts) {
     await cluster.grow(count, () => progress.step('nodes: Node objects', cluster.count, count));
     const answering = await startCrowd(crowd, AGENTS + 1, count);
     const samples: Runs = { weft: [], flannel: [] };
@@ -94,7 +115,6 @@ async function measureCounts(
     for (let round = 0; round < rounds; round++) {
       for (const [at, contender] of contenders.entries()) {
         progress.step(`nodes: agents among ${count} Nodes`, round * contenders.length + at, rounds * contenders.length);
-        const changeMs = quick ? QUICK_CHANGE_MS : CHANGE_MS;
         const run = await runAgent(contender, { cluster, crowd, sys }, changeMs).catch((error: unknown) => {
           notes.push(`round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`);
           return undefined;

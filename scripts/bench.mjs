@@ -51,6 +51,7 @@ const BUILDS = {
   packet: ['cni', 'flanneld', 'lab', 'floor', 'plugins'],
   peers: ['flanneld'],
   nodes: ['cni', 'flanneld', 'lab'],
+  'nodes-start': ['cni', 'flanneld', 'lab'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
   'fast-path': ['cni', 'flanneld', 'lab'],
   faults: ['cni', 'flanneld', 'lab'],
