@@ -7,7 +7,7 @@ import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
 import { hostVethName, podMac } from '../../lib/pods/names.ts';
-import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
+import { getLink, type Link, setLink } from '../../lib/rtnetlink/link.ts';
 import { AF_BRIDGE, IFLA_EXT_MASK, RTM_GETLINK } from '../../lib/rtnetlink/rtnetlink-constants.ts';
 import { createVeth } from '../../lib/rtnetlink/veth.ts';
 import { EOPNOTSUPP } from '../../lib/sys/errno.ts';
@@ -138,9 +138,9 @@ export function ensureVlanInterface(netlink: Netlink, bridge: Link, config: Brid
   if (found !== undefined) return found;
   const port = hostVethName(config.bridge, `.${config.vlan}`);
   const mtu = { mtu: bridge.mtu };
-  const peer = { name, mac: podMac(gateway), up: true, ...mtu };
+  const peer = { name, mac: podMac(gateway), ...mtu };
   try {
-    const { link } = createVeth(netlink, {
+    const { link, peerIndex } = createVeth(netlink, {
       name: port,
       master: bridge.index,
       up: true,
@@ -148,6 +148,7 @@ export function ensureVlanInterface(netlink: Netlink, bridge: Link, config: Brid
       ...mtu,
       peer,
     });
+    netlink.run(setLink({ index: peerIndex, up: true }));
     setPortVlans(netlink, link.index, port, { ...config, trunk: [] });
   } catch (thrown) {
     throw because(`cannot make the VLAN's interface ${JSON.stringify(name)}`, thrown);

@@ -35,11 +35,11 @@ describe('addVeth', () => {
     );
   });
 
-  test('can make a peer in the same namespace, up, with a number of queues', () => {
-    const request = addVeth({ name: 'a', queues: 1, peer: { name: 'b', up: true } });
+  test('can make a peer in the same namespace, with a number of queues', () => {
+    const request = addVeth({ name: 'a', queues: 1, peer: { name: 'b' } });
     const want =
       '00000000 00000000 00000000 00000000 06000300 61000000 08001f00 01000000 08002000 01000000' +
-      '30001200 09000100 7665746800000000 20000200 1c000100 00000000 00000000 01000000 01000000 06000300 62000000';
+      '30001200 09000100 7665746800000000 20000200 1c000100 00000000 00000000 00000000 00000000 06000300 62000000';
     expect(payloadHex(request)).toBe(want.replaceAll(' ', ''));
     expect(request.command?.()).toBe('ip link add a numtxqueues 1 numrxqueues 1 type veth peer name b');
   });

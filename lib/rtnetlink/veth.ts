@@ -25,7 +25,8 @@ import {
 } from './rtnetlink-constants.ts';
 import { words } from './spelling.ts';
 
-export interface VethPeer extends LinkSpec {
+/** Never up: the kernel makes the peer first, and refuses (ENOTCONN) to set up one that has no other end yet. */
+export interface VethPeer extends Omit<LinkSpec, 'up'> {
   /** File descriptor of the namespace in which it is made; when absent, the namespace of the first end. */
   readonly netnsFd?: number;
 }
@@ -45,7 +46,6 @@ const VETH_INFO_PEER = 1;
 export function addVeth(spec: VethSpec): NetlinkRequest {
   const { peer, queues } = spec;
   const up = spec.up === true ? IFF_UP : 0;
-  const peerUp = peer.up === true ? IFF_UP : 0;
   return {
     type: RTM_NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
@@ -60,7 +60,7 @@ export function addVeth(spec: VethSpec): NetlinkRequest {
         writer.attrText(IFLA_INFO_KIND, 'veth');
         writer.nest(IFLA_INFO_DATA, () => {
           writer.nest(VETH_INFO_PEER, () => {
-            writeIfinfomsg(writer, 0, peerUp, peerUp);
+            writeIfinfomsg(writer, 0, 0, 0);
             writeLinkAttributes(writer, peer.name, peer);
             if (peer.netnsFd !== undefined) writer.attrU32(IFLA_NET_NS_FD, peer.netnsFd);
           });
