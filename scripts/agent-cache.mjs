@@ -9,7 +9,6 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext, Script } from 'node:vm';
-import { decode } from '@jridgewell/sourcemap-codec';
 
 const self = fileURLToPath(import.meta.url);
 
@@ -41,7 +40,7 @@ const SEED = '--hash-seed=1';
  * take the data.
  */
 export async function agentCache({ program, map, engine, flags }) {
-  const ranges = map === undefined ? [[0, program.length]] : usualRanges(program, map);
+  const ranges = map === undefined ? [[0, program.length]] : await usualRanges(program, map);
   const data = await runSelf([SEED, ...flags], { program, engine, ranges });
   const answer = await runSelf(flags, { program, engine, data: data.toString('base64') });
   if (answer.toString() !== 'taken')
@@ -51,18 +50,23 @@ export async function agentCache({ program, map, engine, flags }) {
 }
 
 /** Which bytes of the program are of modules that a start usually runs: [from, to) in ascending order. */
-function usualRanges(program, { sources, mappings }) {
+async function usualRanges(program, { sources, mappings }) {
+  // Imported here and not at the top, because set-up may have to install it first.
+  const { decode } = await import('@jridgewell/sourcemap-codec');
+  const paths = sources.map((source) => source.replace(/^(\.\.\/)+/, ''));
+  const gone = SELDOM_RUN.find((start) => !paths.some((path) => path.startsWith(start)));
+  if (gone !== undefined)
+    throw new Error(`build: SELDOM_RUN names ${gone}, but dist/flanneld-agent.js has no such module`);
+  const isUsual = paths.map((path) => !SELDOM_RUN.some((start) => path.startsWith(start)));
   const lineStarts = [0, ...[...program.matchAll(/\n/g)].map(({ index }) => index + 1)];
   const ranges = [];
   let open;
   for (const [line, segments] of decode(mappings).entries()) {
     for (const [column, source] of segments) {
       if (source === undefined) continue;
-      const path = (sources[source] ?? '').replace(/^(\.\.\/)+/, '');
-      const isUsual = !SELDOM_RUN.some((start) => path.startsWith(start));
       const at = lineStarts[line] + column;
-      if (isUsual) open ??= at;
-      if (isUsual || open === undefined) continue;
+      if (isUsual[source]) open ??= at;
+      if (isUsual[source] || open === undefined) continue;
       ranges.push([open, at]);
       open = undefined;
     }

@@ -44,8 +44,7 @@ export class FirewallLook {
     const before = this.#generation();
     const changed = this.#firewall.followLeases();
     if (changed === undefined) return false;
-    const mine = generationAfter(rightIn);
-    if (changed && before === rightIn && this.#generation() === mine) this.#rightIn = mine;
+    if (changed) this.#rightIn = rightAfterChange(rightIn, before, this.#generation());
     return true;
   }
 
@@ -87,7 +86,20 @@ export function generationOf(netfilter: Netlink): number | undefined {
   }
 }
 
+/**
+ * The generation in which the rules are right, after a transaction of ours between the generations `before` and `after`: the new one if that
+ * was the only change of the rule set, otherwise still `rightIn`, so that they are checked.
+ */
+export function rightAfterChange(
+  rightIn: number | undefined,
+  before: number | undefined,
+  after: number | undefined,
+): number | undefined {
+  const isOnlyOurs = before !== undefined && before === rightIn && after === next(before);
+  return isOnlyOurs ? next(before) : rightIn;
+}
+
 /** The generation number after one transaction: 32 bits, never 0 (net/netfilter/nf_tables_api.c). */
-export function generationAfter(generation: number): number {
+function next(generation: number): number {
   return (generation + 1) % 2 ** 32 || 1;
 }

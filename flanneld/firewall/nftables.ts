@@ -11,7 +11,7 @@ import type { Check } from '../health/http-server.ts';
 import type { Logger } from '../health/log.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions } from './firewall.ts';
-import { generationAfter, generationOf } from './firewall-check.ts';
+import { generationOf, rightAfterChange } from './firewall-check.ts';
 import { ForwardRefusal } from './forward-refusal.ts';
 import { interestIn, isOfInterest } from './interest.ts';
 import type { FindIptables } from './iptables-programs.ts';
@@ -98,10 +98,7 @@ export class NftablesFirewall implements Firewall {
   async #ensureElements(): Promise<boolean> {
     const before = this.#generation();
     const changed = (await this.#tunnel?.ensureElements()) === true;
-    if (changed && before !== undefined && before === this.#rightIn) {
-      const mine = generationAfter(before);
-      if (this.#generation() === mine) this.#rightIn = mine;
-    }
+    if (changed) this.#rightIn = rightAfterChange(this.#rightIn, before, this.#generation());
     return changed;
   }
 

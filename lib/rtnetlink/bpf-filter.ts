@@ -91,32 +91,31 @@ export function deleteClsact(index: number, dev?: string): NetlinkRequest {
  * dev DEV ingress prio PRIORITY handle HANDLE bpf direct-action …`.
  */
 export function replaceIngressFilter(place: FilterPlace, name: string, program: number): NetlinkRequest {
-  const { index, handle, priority } = place;
-  return {
-    type: RTM_NEWTFILTER,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    write(writer) {
-      writeTcmsg(writer, index, handle, parents.ingress, infoOf(priority));
-      writer.attrText(TCA_KIND, 'bpf');
-      writer.nest(TCA_OPTIONS, () => {
-        writer.attrU32(TCA_BPF_FD, program);
-        writer.attrText(TCA_BPF_NAME, name);
-        writer.attrU32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-      });
-    },
-    describe: () => `replace filter ${spellDev(index, undefined)} ingress prio ${priority} bpf ${name}`,
-  };
+  return replaceFilter(place, name, (writer) => {
+    writer.attrU32(TCA_BPF_FD, program);
+    writer.attrText(TCA_BPF_NAME, name);
+  });
 }
 
 /** struct sock_filter: u16 code, u8 jt, u8 jf, u32 k. The one instruction of classic BPF returns TC_ACT_UNSPEC, which decides nothing. */
 const IDLE_INSTRUCTION = Uint8Array.of(0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff);
 
 /**
- * Puts a filter in place of a program that decides nothing. It needs no loaded program. Same as: `tc filter replace dev DEV ingress prio
+ * Puts a filter that decides nothing in place of a program. It needs no loaded program. Same as: `tc filter replace dev DEV ingress prio
  * PRIORITY handle HANDLE bpf direct-action bytecode '1,6 0 0 4294967295'`.
  */
 export function replaceWithIdleFilter(place: FilterPlace): NetlinkRequest {
-  const { index, handle, priority } = place;
+  return replaceFilter(place, 'by an idle one', (writer) => {
+    writer.attrU16(TCA_BPF_OPS_LEN, 1);
+    writer.attrBytes(TCA_BPF_OPS, IDLE_INSTRUCTION);
+  });
+}
+
+function replaceFilter(
+  { index, handle, priority }: FilterPlace,
+  what: string,
+  writeProgram: (writer: MessageWriter) => void,
+): NetlinkRequest {
   return {
     type: RTM_NEWTFILTER,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
@@ -124,12 +123,11 @@ export function replaceWithIdleFilter(place: FilterPlace): NetlinkRequest {
       writeTcmsg(writer, index, handle, parents.ingress, infoOf(priority));
       writer.attrText(TCA_KIND, 'bpf');
       writer.nest(TCA_OPTIONS, () => {
-        writer.attrU16(TCA_BPF_OPS_LEN, 1);
-        writer.attrBytes(TCA_BPF_OPS, IDLE_INSTRUCTION);
+        writeProgram(writer);
         writer.attrU32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
       });
     },
-    describe: () => `replace filter ${spellDev(index, undefined)} ingress prio ${priority} bpf by an idle one`,
+    describe: () => `replace filter ${spellDev(index, undefined)} ingress prio ${priority} bpf ${what}`,
   };
 }
 
