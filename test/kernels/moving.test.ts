@@ -50,8 +50,13 @@ async function untilAnswer(node: LabNode): Promise<StatusReport> {
   return answer as StatusReport;
 }
 
+/** Waits until the node has programmed all peers, and so many of them encrypted. */
 async function untilEncrypted(node: LabNode, peers: number): Promise<void> {
-  const isSo = async (): Promise<boolean> => (await answerOf(node))?.overlays[0]?.peers.encrypted === peers;
+  const isSo = async (): Promise<boolean> => {
+    const counts = (await answerOf(node))?.overlays[0]?.peers;
+    // A peer whose routes are just being changed does not count as programmed, and so not as encrypted, while the former route still leads.
+    return counts !== undefined && counts.encrypted === peers && counts.programmed === counts.wanted;
+  };
   await waitUntil(isSo, LOOK_MS, `${peers} encrypted peers of ${node.name}`);
 }
 
