@@ -152,9 +152,11 @@ export class Mirror {
       this.doubt();
       return;
     }
-    const kind = this.#kinds.find(({ name, hear }) => hear !== undefined && name === event.kind);
-    if (kind === undefined) return;
-    if (!kind.hear?.(event, this.#tableOf(kind), place)) this.doubt();
+    // There can be two kinds of routes: a node that moves to WireGuard has its own beside vxlan's.
+    for (const kind of this.#kinds) {
+      if (kind.hear === undefined || kind.name !== event.kind) continue;
+      if (!kind.hear(event, this.#tableOf(kind), place)) this.doubt();
+    }
   }
 
   #fill(kind: AnyKind, netlink: Netlink, place: Place): void {

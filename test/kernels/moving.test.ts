@@ -149,6 +149,7 @@ describe('three nodes that move', () => {
     await allPodsReach(lab);
     await restartWith(three, MOVING);
     for (const node of lab.nodes) await untilEncrypted(node, 2);
+    expect([await deviceTo(one, three), await deviceTo(three, one)]).toEqual(['flannel-wg', 'flannel-wg']);
   });
 
   test('then the type changes node by node, and nothing of vxlan leads anywhere', async () => {

@@ -48,7 +48,7 @@ export class EchoKernel {
   listed = 0;
   /** Decides about a change: an errno refuses it; 0 or undefined allows it. */
   refuse: (change: string) => number | undefined = () => undefined;
-  /** The device of routes, whose requests contain only the nexthop. */
+  /** The device of routes whose requests contain only the nexthop. */
   readonly #deviceIndex: number;
   /** Events that were sent but not read yet. */
   readonly #events: MessageReader[] = [];
@@ -76,14 +76,24 @@ export class EchoKernel {
     this.#tell(DELETED[name.split(' ')[0] ?? ''] ?? 0, name, payload, 0);
   }
 
-  /** Sends an event in the real kernel's form: FDB entries have their age, routes their device. */
+  /** The payload of a new object; a route that was requested with only a nexthop gets its device, as in the real kernel. */
+  #stored(request: MessageReader): Uint8Array {
+    const payload = request.bytes.slice(request.struct(0), request.end);
+    if (request.type !== RTM_NEWROUTE || decodeRoute(request)?.oif !== undefined) return payload;
+    const whole = messageOf(request.type, (writer) => {
+      for (const byte of payload) writer.u8(byte);
+      writer.attrU32(RTA_OIF, this.#deviceIndex);
+    });
+    return whole.bytes.slice(whole.struct(0), whole.end);
+  }
+
+  /** Sends an event in the real kernel's form: FDB entries have their age. */
   #tell(type: number, name: string, payload: Uint8Array, flags: number): void {
     const message = messageOf(
       type,
       (writer) => {
         for (const byte of payload) writer.u8(byte);
         if (name.startsWith('fdb')) writer.attrBytes(NDA_CACHEINFO, new Uint8Array(16));
-        if (name.startsWith('route')) writer.attrU32(RTA_OIF, this.#deviceIndex);
       },
       flags,
     );
@@ -105,7 +115,7 @@ export class EchoKernel {
       if ((request.flags & NLM_F_DUMP) === NLM_F_DUMP) this.#list(RTM_NEWROUTE, 'route ', replies);
       else replies.error(ENETUNREACH);
     } else if (NEW.has(type)) {
-      const payload = request.bytes.slice(request.struct(0), request.end);
+      const payload = this.#stored(request);
       this.#change('+', nameOf(request), replies, (name) => {
         this.#tell(type, name, payload, this.objects.has(name) ? NLM_F_REPLACE : 0);
         this.objects.set(name, payload);
@@ -133,7 +143,6 @@ export class EchoKernel {
       if (!name.startsWith(kind)) continue;
       replies.message(type, (writer) => {
         for (const byte of payload) writer.u8(byte);
-        if (type === RTM_NEWROUTE) writer.attrU32(RTA_OIF, this.#deviceIndex);
       });
     }
   }
