@@ -88,8 +88,8 @@ describe('a backend of one file and one line', () => {
     await run({ two, three });
     expect(Object.fromEntries(loft)).toEqual({ '10.244.2.0/24': '192.168.50.12', '10.244.3.0/24': '192.168.50.13' });
     expect(drift.entries().map(({ object, what, was }) => ({ object, what, was }))).toEqual([
-      { object: 'peer', what: 'three', was: 'flew to 192.168.50.99' },
       { object: 'peer', what: 'two', was: 'missing' },
+      { object: 'peer', what: 'three', was: 'flew to 192.168.50.99' },
     ]);
   });
 

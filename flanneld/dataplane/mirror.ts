@@ -2,29 +2,46 @@
 // events. The agent does not enter its own changes: the kernel sends events for them, too, and only these count. When an event
 // does not say enough, or events were lost, everything is listed again.
 //
-// Only objects that are not as wanted are stored. Thousands are as wanted, and of these the plan says what they are. When one
-// of them is no longer wanted, it is stored as what it was.
+// Only the differences from what is wanted are stored, so they are also the list of what the next run must change. Thousands of objects are
+// as wanted, and of these the plan says what they are. When one of them is no longer wanted, it is stored as what it was.
 
 import { breathe } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { AnyKind, Device, ObjectKey, Place, Table } from './objects/kind.ts';
+import type { PlannedPeer } from './plan.ts';
+
+/** A peer that needs objects. */
+export interface Owner<P extends PlannedPeer = PlannedPeer> {
+  readonly peer: P;
+  /** The number of the last list in which the mirror saw one of them as wanted. */
+  seenIn: number;
+}
 
 /** The wanted objects. */
-export interface Wants {
-  /** The object that is wanted under a key; undefined if none is. */
-  wantAt(kind: AnyKind, key: ObjectKey): unknown;
-  has(kind: AnyKind, key: ObjectKey): boolean;
-  /** How many objects of a kind are wanted. */
-  countOf(kind: AnyKind): number;
-  wants(kind: AnyKind): Iterable<readonly [ObjectKey, unknown]>;
+export interface Wants<P extends PlannedPeer = PlannedPeer> {
+  /** The keys of the wanted objects, each with the peer that needs the object. */
+  ownersOf(kind: AnyKind): ReadonlyMap<ObjectKey, Owner<P>>;
+  /** The object that an owner needs under one of its keys. */
+  wantOf(owner: Owner<P>, kind: AnyKind, key: ObjectKey): unknown;
 }
 
 /** The wants of a mirror that only shows what the kernel has. */
-export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, countOf: () => 0, wants: () => [] };
+export const nothingWanted: Wants = { ownersOf: () => new Map(), wantOf: () => undefined };
 
-/** Stored under a key whose wanted object is missing. */
-const MISSING = Symbol('missing');
+/** How the kernel's objects of one kind differ from the wanted ones. */
+export interface Differences {
+  /** The keys of wanted objects that the kernel does not have, each with the lease key of the peer that needs the object. */
+  readonly missing: ReadonlyMap<ObjectKey, string>;
+  /** The objects that the kernel has and that are not as wanted. */
+  readonly others: ReadonlyMap<ObjectKey, unknown>;
+}
+
+/** The differences while they change. */
+interface KindTable {
+  readonly missing: Map<ObjectKey, string>;
+  readonly others: Map<ObjectKey, unknown>;
+}
 
 /** Called for every key whose object has changed. */
 export type OnTouched = (kind: AnyKind, key: ObjectKey) => void;
@@ -33,10 +50,10 @@ export class Mirror {
   readonly #kinds: readonly AnyKind[];
   readonly #wants: Wants;
   readonly #onTouched: OnTouched;
-  /** The objects that are not as wanted. */
-  readonly #tables = new Map<AnyKind, Map<ObjectKey, unknown>>();
+  readonly #tables = new Map<AnyKind, KindTable>();
   readonly #unsupported = new Set<AnyKind>();
   readonly #versions = new Map<AnyKind, number>();
+  #lists = 0;
   #place: Place | undefined;
   #isFirst = true;
   #isDoubtful = true;
@@ -45,7 +62,7 @@ export class Mirror {
     this.#kinds = kinds;
     this.#wants = wants;
     this.#onTouched = onTouched;
-    for (const kind of kinds) this.#tables.set(kind, new Map());
+    for (const kind of kinds) this.#tables.set(kind, newTable());
   }
 
   /** Whether everything must be listed before anything is compared. */
@@ -60,45 +77,46 @@ export class Mirror {
 
   /** The object that the kernel has under a key. */
   get(kind: AnyKind, key: ObjectKey): unknown {
-    const have = this.#tables.get(kind)?.get(key);
-    if (have !== undefined) return have === MISSING ? undefined : have;
-    const want = this.#wants.wantAt(kind, key);
+    const { missing, others } = this.differences(kind);
+    const have = others.get(key);
+    if (have !== undefined || missing.has(key)) return have;
+    const want = this.#wantAt(kind, key);
     return want === undefined || this.#place === undefined ? undefined : kind.asWanted(want, this.#place);
   }
 
-  /** Whether the object under a wanted key is missing or not as wanted; under another key, whether there is one. */
-  differs(kind: AnyKind, key: ObjectKey): boolean {
-    return this.#tables.get(kind)?.has(key) === true;
+  differences(kind: AnyKind): Differences {
+    return this.#table(kind);
   }
 
-  /** The keys for which `differs` is true. */
-  differing(kind: AnyKind): Iterable<ObjectKey> {
-    return this.#tables.get(kind)?.keys() ?? [];
+  /** The objects that the kernel has and that are not as wanted, for a caller who knows their type. */
+  otherObjects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
+    return this.differences(kind as AnyKind).others.values() as Iterable<Have>;
   }
 
-  /** The objects that the kernel has and that are not as wanted. */
-  *others(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
-    for (const [key, have] of this.#tables.get(kind) ?? []) if (have !== MISSING) yield [key, have];
-  }
-
-  /** The same; the caller knows their type. */
-  *otherObjects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
-    for (const [, have] of this.others(kind as AnyKind)) yield have as Have;
-  }
-
-  /** Must be called when an object becomes wanted under a key that had no wanted object. */
-  nowWanted(kind: AnyKind, key: ObjectKey, want: unknown, table = this.#tables.get(kind)): void {
-    const have = table?.get(key);
-    if (have === undefined) table?.set(key, MISSING);
-    else if (this.#isRight(kind, have, want)) table?.delete(key);
+  /** Must be called when an object becomes wanted, by the peer `owner`, under a key that had no wanted object. */
+  nowWanted(kind: AnyKind, key: ObjectKey, want: unknown, owner: string): void {
+    const { missing, others } = this.#table(kind);
+    const have = others.get(key);
+    if (have === undefined) missing.set(key, owner);
+    else if (this.#isRight(kind, have, want)) others.delete(key);
   }
 
   /** Must be called when the object under a key is no longer wanted. */
   noLongerWanted(kind: AnyKind, key: ObjectKey, want: unknown): void {
+    const { missing, others } = this.#table(kind);
+    if (missing.delete(key) || others.has(key) || this.#place === undefined) return;
+    others.set(key, kind.asWanted(want, this.#place));
+  }
+
+  #table(kind: AnyKind): KindTable {
     const table = this.#tables.get(kind);
-    const have = table?.get(key);
-    if (have === MISSING) table?.delete(key);
-    else if (have === undefined && this.#place !== undefined) table?.set(key, kind.asWanted(want, this.#place));
+    if (table === undefined) throw new Error(`the mirror has no objects of the kind ${kind.name}`);
+    return table;
+  }
+
+  #wantAt(kind: AnyKind, key: ObjectKey): unknown {
+    const owner = this.#wants.ownersOf(kind).get(key);
+    return owner && this.#wants.wantOf(owner, kind, key);
   }
 
   #isRight(kind: AnyKind, have: unknown, want: unknown): boolean {
@@ -155,68 +173,71 @@ export class Mirror {
     // There can be two kinds of routes: a node that moves to WireGuard has its own beside vxlan's.
     for (const kind of this.#kinds) {
       if (kind.hear === undefined || kind.name !== event.kind) continue;
-      if (!kind.hear(event, this.#tableOf(kind), place)) this.doubt();
+      if (!kind.hear(event, this.#heardBy(kind), place)) this.doubt();
     }
   }
 
   #fill(kind: AnyKind, netlink: Netlink, place: Place): void {
-    const { found, right } = this.#read(kind, netlink, place);
-    if (found === undefined) this.#unsupported.add(kind);
+    const others = this.#listOthers(kind, netlink, place);
+    const all = others ?? kind.list(netlink, place, this.#isFirst, () => false);
+    if (all === undefined) this.#unsupported.add(kind);
     else this.#unsupported.delete(kind);
-    const table = new Map<ObjectKey, unknown>();
-    for (const have of found ?? []) {
-      const key = kind.presentKey(have);
-      // A second object with the same key gets a key that nobody wants; the first one is compared with what is wanted.
-      table.set(table.has(key) ? `${String(key)} ${table.size}` : key, have);
-    }
-    if (right.size < this.#wants.countOf(kind)) {
-      for (const [key, want] of this.#wants.wants(kind)) if (!right.has(key)) this.nowWanted(kind, key, want, table);
-    }
+    const table = tableOf(kind, all ?? []);
+    if (others === undefined) this.#compare(kind, table, place);
     this.#tables.set(kind, table);
     this.#touch(kind);
   }
 
-  /** Lists a kind. `right` has the keys of objects that are as wanted and therefore were left out. */
-  #read(
-    kind: AnyKind,
-    netlink: Netlink,
-    place: Place,
-  ): { found: readonly unknown[] | undefined; right: ReadonlySet<ObjectKey> } {
-    const right = new Set<ObjectKey>();
+  /**
+   * Lists a kind without the objects that are as wanted. Returns undefined unless each wanted object was seen exactly once: one is missing
+   * or not as wanted, two have the same key, or the list was begun again because something changed meanwhile. (If an object went then and
+   * none came twice, the kernel's event about it is read next.)
+   */
+  #listOthers(kind: AnyKind, netlink: Netlink, place: Place): readonly unknown[] | undefined {
+    const owners = this.#wants.ownersOf(kind);
+    const number = ++this.#lists;
+    let seen = 0;
     let isTwice = false;
-    const found = kind.list(netlink, place, this.#isFirst, (have) => {
+    const others = kind.list(netlink, place, this.#isFirst, (have) => {
       const key = kind.presentKey(have);
-      const want = this.#wants.wantAt(kind, key);
-      if (want === undefined || !this.#isRight(kind, have, want)) return false;
-      isTwice ||= right.has(key);
-      right.add(key);
+      const owner = owners.get(key);
+      if (owner === undefined || !kind.isRight(have, this.#wants.wantOf(owner, kind, key), place)) return false;
+      isTwice ||= owner.seenIn === number;
+      owner.seenIn = number;
+      seen++;
       return true;
     });
-    if (!isTwice && (right.size === 0 || found?.some((have) => right.has(kind.presentKey(have))) !== true)) {
-      return { found, right };
-    }
-    // Either two objects have one key, or the list was begun again because something changed meanwhile. Then all objects are needed.
-    // If an object went meanwhile and none came twice, the kernel's event about it is read next.
-    return { found: kind.list(netlink, place, this.#isFirst, () => false), right: new Set() };
+    const isExact = seen === owners.size && !isTwice;
+    return isExact && others?.every((have) => !owners.has(kind.presentKey(have))) ? others : undefined;
   }
 
-  #tableOf(kind: AnyKind): Table<unknown> {
-    const table = this.#tables.get(kind) ?? new Map<ObjectKey, unknown>();
+  /** Compares all objects of a kind, which are in `others`, with the wanted ones. */
+  #compare(kind: AnyKind, { missing, others }: KindTable, place: Place): void {
+    for (const [key, owner] of this.#wants.ownersOf(kind)) {
+      const have = others.get(key);
+      if (have === undefined) missing.set(key, owner.peer.key);
+      else if (kind.isRight(have, this.#wants.wantOf(owner, kind, key), place)) others.delete(key);
+    }
+  }
+
+  /** The objects of a kind as its function `hear` sees and changes them. */
+  #heardBy(kind: AnyKind): Table<unknown> {
+    const { missing, others } = this.#table(kind);
     return {
       get: (key) => this.get(kind, key),
       set: (key, have) => {
-        const want = this.#wants.wantAt(kind, key);
-        if (want !== undefined && this.#isRight(kind, have, want)) table.delete(key);
-        else table.set(key, have);
+        const want = this.#wantAt(kind, key);
+        missing.delete(key);
+        if (want !== undefined && this.#isRight(kind, have, want)) others.delete(key);
+        else others.set(key, have);
         this.#touch(kind);
         this.#onTouched(kind, key);
       },
       delete: (key) => {
-        const isWanted = this.#wants.has(kind, key);
-        const have = table.get(key);
-        if (have === MISSING || (have === undefined && !isWanted)) return;
-        if (isWanted) table.set(key, MISSING);
-        else table.delete(key);
+        const owner = this.#wants.ownersOf(kind).get(key)?.peer.key;
+        if (missing.has(key) || (owner === undefined && !others.has(key))) return;
+        others.delete(key);
+        if (owner !== undefined) missing.set(key, owner);
         this.#touch(kind);
         this.#onTouched(kind, key);
         if (this.#isStoodOn(kind, key)) this.doubt();
@@ -226,14 +247,28 @@ export class Mirror {
 
   /** Whether other objects depend on this one. The kernel removes them together with it, without an event for each. */
   #isStoodOn(kind: AnyKind, key: ObjectKey): boolean {
-    for (const [{ standsOn }, table] of this.#tables) {
+    for (const [{ standsOn }, { others }] of this.#tables) {
       if (standsOn?.kind !== kind.name) continue;
       // An object that is as wanted depends only on one that is wanted, too.
-      if (this.#wants.has(kind, key)) return true;
-      for (const have of table.values()) if (have !== MISSING && standsOn.key(have) === key) return true;
+      if (this.#wants.ownersOf(kind).has(key)) return true;
+      for (const have of others.values()) if (standsOn.key(have) === key) return true;
     }
     return false;
   }
+}
+
+function newTable(): KindTable {
+  return { missing: new Map(), others: new Map() };
+}
+
+/** A second object with the same key gets a key that nobody wants; the first one is compared with what is wanted. */
+function tableOf(kind: AnyKind, all: readonly unknown[]): KindTable {
+  const table = newTable();
+  for (const have of all) {
+    const key = kind.presentKey(have);
+    table.others.set(table.others.has(key) ? `${String(key)} ${table.others.size}` : key, have);
+  }
+  return table;
 }
 
 function sameDevice(a: Device | undefined, b: Device | undefined): boolean {

@@ -9,7 +9,6 @@ import type { Logger } from '../health/log.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import { describeDrift, deviceOf, type Outcome, reportOutcomes } from './change-log.ts';
 import { changesFor, type Sides } from './compare.ts';
-import { DirtySet } from './dirty-set.ts';
 import { Mirror } from './mirror.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
 import { isWorthLogging, PeerLedger } from './peer-ledger.ts';
@@ -65,7 +64,6 @@ export class Reconciler<P extends PlannedPeer> {
   readonly #kinds: readonly AnyKind[];
   readonly #mirror: Mirror;
   readonly #wanted: WantedObjects<P>;
-  readonly #dirty: DirtySet;
   readonly #ledger = new PeerLedger<P>();
   readonly #budget = new RepairBudget();
   readonly #problems: PlanProblems;
@@ -84,9 +82,8 @@ export class Reconciler<P extends PlannedPeer> {
     const { kinds } = backend;
     this.#options = options;
     this.#kinds = kinds;
-    this.#dirty = new DirtySet(kinds);
     this.#wanted = new WantedObjects(kinds, (peer, only) => backend.objects(peer, only));
-    this.#mirror = new Mirror(kinds, this.#wanted, (kind, key) => this.#judge(kind, key));
+    this.#mirror = new Mirror(kinds, this.#wanted, (kind, key) => this.#noteTouched(kind, key));
     this.#problems = new PlanProblems(options.log);
   }
 
@@ -121,6 +118,7 @@ export class Reconciler<P extends PlannedPeer> {
 
   /** Takes in an event of the kernel. */
   hear(event: RtnetlinkEvent): void {
+    this.#index();
     this.#mirror.hear(event);
     if (this.#mirror.isDoubtful) this.#hasNews = true;
   }
@@ -156,11 +154,11 @@ export class Reconciler<P extends PlannedPeer> {
     this.#place = place;
     this.#mirror.moveTo(place);
     if (settle === undefined) this.#mirror.doubt();
-    const { plan, isListed } = await this.#look(run);
+    const plan = await this.#look(run);
     const isSteady = this.#completed === plan;
-    this.#take(plan, isListed);
+    this.#take(plan);
     await breathe();
-    const changes = changesFor(this.#dirty.keys, this.#sides(place));
+    const changes = changesFor(this.#sides(place));
     await breathe();
     const tasks = tasksOf(changes, this.#wanted.peers, this.#ledger);
     const { due, waitMs } = this.#due(tasks, place);
@@ -177,84 +175,79 @@ export class Reconciler<P extends PlannedPeer> {
   }
 
   /** Brings the mirror up to date and makes the plan. When it returns, all queued events have been read. */
-  async #look({ place, settle, plan }: Run<P>): Promise<{ plan: Plan<P>; isListed: boolean }> {
+  async #look({ place, settle, plan }: Run<P>): Promise<Plan<P>> {
     const { netlink, clock } = this.#options;
-    let isListed = false;
+    this.#index();
     if (clock.now() - this.#listedAtMs >= AUDIT_MS) this.#mirror.doubt();
     await settle?.();
     for (let again = 0; this.#mirror.isDoubtful && again < LISTINGS; again++) {
       const startedMs = clock.now();
       await this.#mirror.list(netlink, place);
       this.#listedAtMs = startedMs;
-      isListed = true;
+      this.#forgetGone();
       await settle?.();
     }
     if (this.#isPending) await this.#poll(place, new Set(this.#kinds.filter(({ hear }) => hear === undefined)));
     const made = await plan(this.#mirror);
     await settle?.();
-    return { plan: made, isListed };
+    return made;
   }
 
-  /** Takes in the plan and finds what differs. */
-  #take(plan: Plan<P>, isListed: boolean): void {
+  /** Takes in the plan. */
+  #take(plan: Plan<P>): void {
     this.#problems.set(plan);
-    const judge = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
-    const changes = this.#wanted.take(plan, {
-      gone: (kind, key, want) => {
-        this.#mirror.noLongerWanted(kind, key, want);
-        judge(kind, key);
-      },
-      come: (kind, key, want) => {
-        this.#mirror.nowWanted(kind, key, want);
-        judge(kind, key);
-      },
+    const changes = this.#wanted.take(plan, (kind, key, want) => {
+      this.#mirror.noLongerWanted(kind, key, want);
+      if (!this.#mirror.differences(kind).others.has(key)) this.#wanted.forget(kind, key);
     });
+    // On an empty kernel the peers are programmed first, since to enter thousands takes milliseconds.
+    if (this.#kinds.some((kind) => this.#mirror.differences(kind).others.size > 0)) this.#index();
     for (const { key, after } of changes) {
       if (after === undefined) this.#succeeded(key, undefined);
       else this.#unsettled.add(key);
     }
-    if (isListed) this.#judgeAll();
     this.#hasNews = false;
   }
 
-  #judgeAll(): void {
-    this.#dirty.clear();
-    for (const kind of this.#kinds) this.#judgeKind(kind);
+  /** Enters the objects of new peers, so that they can be looked up by their keys. */
+  #index(): void {
+    this.#wanted.index((kind, key, want, owner) => this.#mirror.nowWanted(kind, key, want, owner));
   }
 
-  #judgeKind(kind: AnyKind): void {
-    for (const key of this.#dirty.keys.get(kind) ?? []) this.#judge(kind, key);
-    const wanted = this.#wanted.keysOf(kind);
-    // Of a wanted object that differs nothing else need be asked; after a reboot there are thousands.
-    for (const key of this.#mirror.differing(kind))
-      this.#note(kind, key, wanted?.has(key) !== true && this.#mayStay(kind, key));
+  /** Called for each key whose object an event has changed. */
+  #noteTouched(kind: AnyKind, key: ObjectKey): void {
+    if (this.#isWrong(kind, key)) this.#hasNews = true;
+    else if (!this.#wanted.has(kind, key)) this.#wanted.forget(kind, key);
   }
 
-  /** Checks whether an object is as wanted; if not, the next run changes it. */
-  #judge(kind: AnyKind, key: ObjectKey): void {
-    const isRight = this.#wanted.has(kind, key) ? !this.#mirror.differs(kind, key) : this.#mayStay(kind, key);
-    this.#note(kind, key, isRight);
+  /** After a listing: forgets whom the unwanted objects were for that are gone. */
+  #forgetGone(): void {
+    for (const kind of this.#kinds) {
+      const { others } = this.#mirror.differences(kind);
+      for (const key of this.#wanted.formerKeys(kind)) if (!others.has(key)) this.#wanted.forget(kind, key);
+    }
   }
 
-  #note(kind: AnyKind, key: ObjectKey, isRight: boolean): void {
-    this.#dirty.note(kind, key, isRight);
-    if (!isRight) this.#hasNews = true;
-  }
-
-  /** Whether the object under an unwanted key, if there is one, is not ours. */
-  #mayStay(kind: AnyKind, key: ObjectKey): boolean {
-    const have = this.#mirror.get(kind, key);
-    if (have === undefined) this.#wanted.forget(kind, key);
-    return have === undefined || this.#place === undefined || !kind.isOurs(have, this.#place);
+  /** Whether a run must change the object under a key: it is not as wanted, or it is ours and not wanted. */
+  #isWrong(kind: AnyKind, key: ObjectKey): boolean {
+    const { missing, others } = this.#mirror.differences(kind);
+    const have = others.get(key);
+    if (have === undefined) return missing.has(key);
+    return this.#wanted.has(kind, key) || (this.#place !== undefined && kind.isOurs(have, this.#place));
   }
 
   #sides(place: Place): Sides<P> {
+    const [wanted, mirror] = [this.#wanted, this.#mirror];
     return {
       place,
-      peerAt: (kind, key) => this.#wanted.peerAt(kind, key),
-      objectsOf: (peer) => this.#wanted.objectsOf(peer),
-      presentAt: (kind, key) => this.#mirror.get(kind, key),
-      formerOwner: (kind, key) => this.#wanted.formerOwner(kind, key),
+      kinds: this.#kinds,
+      differences: (kind) => mirror.differences(kind),
+      presentAt: (kind, key) => mirror.get(kind, key),
+      peers: wanted.peers,
+      newPeers: wanted.unindexed,
+      objectsOf: (peer) => wanted.objectsOf(peer),
+      ownersOf: (kind) => wanted.ownersOf(kind),
+      formerOwner: (kind, key) => wanted.formerOwner(kind, key),
     };
   }
 
@@ -321,15 +314,19 @@ export class Reconciler<P extends PlannedPeer> {
     const polled = sent.filter(({ kind }) => kind.hear === undefined);
     await this.#poll(place, new Set(polled.map(({ kind }) => kind)));
     for (const { task, kind, key } of polled) {
-      if (task.failure !== undefined || task.pendingMs !== undefined || !this.#dirty.has(kind, key)) continue;
+      if (task.failure !== undefined || task.pendingMs !== undefined || !this.#isWrong(kind, key)) continue;
       task.failure = `${kind.name} is missing although the kernel accepted it`;
     }
   }
 
   async #poll(place: Place, kinds: ReadonlySet<AnyKind>): Promise<void> {
     if (kinds.size === 0) return;
+    this.#index();
     await this.#mirror.list(this.#options.netlink, place, [...kinds]);
-    for (const kind of kinds) this.#judgeKind(kind);
+    for (const kind of kinds) {
+      const { missing, others } = this.#mirror.differences(kind);
+      if (missing.size > 0 || [...others.keys()].some((key) => this.#isWrong(kind, key))) this.#hasNews = true;
+    }
   }
 
   async #settle(
@@ -367,10 +364,7 @@ export class Reconciler<P extends PlannedPeer> {
   #settleTask({ owner, peer, repair, sent }: Task<P>, isSteady: boolean): Outcome {
     const before = this.#ledger.programmedAs(owner);
     this.#succeeded(owner, peer);
-    for (const { kind, key } of sent) {
-      this.#dirty.note(kind, key, true);
-      if (peer === undefined) this.#wanted.forget(kind, key);
-    }
+    if (peer === undefined) for (const { kind, key } of sent) this.#wanted.forget(kind, key);
     // If the peers are the same as last time, somebody else must have made the unwanted object.
     if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
     const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';

@@ -1,6 +1,7 @@
 // All changes of one owner in one run, and their state.
 
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { ChangesByOwner } from './compare.ts';
 import type { AnyKind, Place } from './objects/kind.ts';
 import type { PeerLedger } from './peer-ledger.ts';
 import type { Change, PlannedPeer } from './plan.ts';
@@ -19,20 +20,14 @@ export interface Task<P> {
   pendingMs?: number;
 }
 
-/** The changes by owner, in their order. */
+/** One task for each owner, in the order of the changes. */
 export function tasksOf<P extends PlannedPeer>(
-  changes: readonly Change[],
+  changes: ChangesByOwner,
   peers: ReadonlyMap<string, P>,
   ledger: PeerLedger<P>,
 ): Map<string, Task<P>> {
-  const groups = new Map<string, Change[]>();
-  for (const change of changes) {
-    const group = groups.get(change.owner);
-    if (group === undefined) groups.set(change.owner, [change]);
-    else group.push(change);
-  }
   const tasks = new Map<string, Task<P>>();
-  for (const [owner, all] of groups) {
+  for (const [owner, all] of changes) {
     const peer = peers.get(owner);
     const repair = peer === undefined || ledger.programmedAs(owner) === peer;
     tasks.set(owner, { owner, peer, changes: all, repair, sent: all });
@@ -47,16 +42,10 @@ export function refuseHeld<P>(
   netlink: Netlink,
   had: (owner: string) => boolean,
 ): void {
-  const asking = new Map<AnyKind, Map<unknown, string>>();
-  for (const { owner, changes } of due) {
-    for (const { kind, want, have } of changes) {
-      if (kind.holders === undefined || want === undefined || have !== undefined) continue;
-      const wants = asking.get(kind) ?? new Map<unknown, string>();
-      asking.set(kind, wants.set(want, owner));
-    }
-  }
-  for (const [kind, wants] of asking) {
-    const held = kind.holders?.(netlink, [...wants.keys()], place, (want) => had(wants.get(want) ?? ''));
+  for (const [kind, additions] of additionsToAskAbout(due)) {
+    const wants = additions.map(({ want }) => want);
+    const hadIt = (want: unknown): boolean => had(additions[wants.indexOf(want)]?.owner ?? '');
+    const held = kind.holders?.(netlink, wants, place, hadIt);
     if (held === undefined || held.size === 0) continue;
     for (const task of due) {
       task.changes = task.changes.map((change) => {
@@ -69,6 +58,21 @@ export function refuseHeld<P>(
       task.sent = task.changes;
     }
   }
+}
+
+/** The additions of kinds that must not replace objects of other programs. */
+function additionsToAskAbout(due: ReadonlySet<Task<unknown>>): ReadonlyMap<AnyKind, readonly Change[]> {
+  const found = new Map<AnyKind, Change[]>();
+  for (const { changes } of due) {
+    for (const change of changes) {
+      const { kind, want, have } = change;
+      if (kind.holders === undefined || want === undefined || have !== undefined) continue;
+      const additions = found.get(kind);
+      if (additions === undefined) found.set(kind, [change]);
+      else additions.push(change);
+    }
+  }
+  return found;
 }
 
 /** The changes of all tasks in order: removals that must make room come before all additions. */

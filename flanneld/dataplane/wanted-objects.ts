@@ -1,30 +1,32 @@
 // The wanted objects by key, each with the peer that needs it, so that an event about one object needs only one look-up.
 
-import type { Wants } from './mirror.ts';
+import type { Owner, Wants } from './mirror.ts';
 import type { AnyKind, ObjectKey, WantedObject } from './objects/kind.ts';
 import { type PeerChange, type Plan, type PlannedPeer, sameObjects } from './plan.ts';
 
-/** Called for each key that is no longer wanted, then for each that is wanted now: one key may be in both. */
-export interface OnWanted {
-  gone(kind: AnyKind, key: ObjectKey, want: unknown): void;
-  come(kind: AnyKind, key: ObjectKey, want: unknown): void;
+/** Called for a key that is no longer wanted. */
+export type OnGone = (kind: AnyKind, key: ObjectKey, want: unknown) => void;
+/** Called for a key that is wanted now; `owner` is the lease key of the peer that needs the object. */
+export type OnCome = (kind: AnyKind, key: ObjectKey, want: unknown, owner: string) => void;
+
+/** The wanted objects of one kind. */
+interface KindIndex<P extends PlannedPeer> {
+  readonly owners: Map<ObjectKey, Owner<P>>;
+  /** The peer that an unwanted object was for, until the object is gone. */
+  readonly former: Map<ObjectKey, string>;
 }
 
-export class WantedObjects<P extends PlannedPeer> implements Wants {
+export class WantedObjects<P extends PlannedPeer> implements Wants<P> {
   readonly #objectsOf: (peer: P, only?: AnyKind) => readonly WantedObject[];
-  readonly #byKey = new Map<AnyKind, Map<ObjectKey, P>>();
-  /** The peer that an unwanted object was for, until the object is gone. */
-  readonly #former = new Map<AnyKind, Map<ObjectKey, string>>();
+  readonly #byKind: ReadonlyMap<AnyKind, KindIndex<P>>;
   readonly #peers = new Map<string, P>();
+  #unindexed: P[] = [];
   #plan: Plan<P> | undefined;
 
   /** `objectsOf`: see PeerObjects.objects. */
   constructor(kinds: readonly AnyKind[], objectsOf: (peer: P, only?: AnyKind) => readonly WantedObject[]) {
     this.#objectsOf = objectsOf;
-    for (const kind of kinds) {
-      this.#byKey.set(kind, new Map());
-      this.#former.set(kind, new Map());
-    }
+    this.#byKind = new Map(kinds.map((kind) => [kind, { owners: new Map(), former: new Map() }]));
   }
 
   /** The peers by lease key. A peer stays the same object as long as it needs the same. */
@@ -36,57 +38,52 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
     return this.#objectsOf(peer);
   }
 
-  countOf(kind: AnyKind): number {
-    return this.#byKey.get(kind)?.size ?? 0;
-  }
-
-  *wants(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
-    for (const [key, peer] of this.#byKey.get(kind) ?? []) yield [key, this.#wantOf(peer, kind, key)];
-  }
-
-  /** The keys of the wanted objects. */
-  keysOf(kind: AnyKind): { has(key: ObjectKey): boolean } | undefined {
-    return this.#byKey.get(kind);
+  ownersOf(kind: AnyKind): ReadonlyMap<ObjectKey, Owner<P>> {
+    return this.#indexOf(kind).owners;
   }
 
   has(kind: AnyKind, key: ObjectKey): boolean {
-    return this.#byKey.get(kind)?.has(key) === true;
+    return this.ownersOf(kind).has(key);
   }
 
-  /** The peer that needs the object under a key. */
-  peerAt(kind: AnyKind, key: ObjectKey): P | undefined {
-    return this.#byKey.get(kind)?.get(key);
+  wantOf({ peer }: Owner<P>, kind: AnyKind, key: ObjectKey): unknown {
+    const objects = this.#objectsOf(peer, kind);
+    // Nearly every peer has one object of a kind, and then it is this one.
+    if (objects.length === 1) return objects[0]?.want;
+    return objects.find((object) => object.kind === kind && kind.wantedKey(object.want) === key)?.want;
   }
 
-  wantAt(kind: AnyKind, key: ObjectKey): unknown {
-    const peer = this.peerAt(kind, key);
-    return peer && this.#wantOf(peer, kind, key);
-  }
-
-  #wantOf(peer: P, kind: AnyKind, key: ObjectKey): unknown {
-    for (const object of this.#objectsOf(peer, kind)) {
-      if (object.kind === kind && kind.wantedKey(object.want) === key) return object.want;
-    }
-    return undefined;
+  #indexOf(kind: AnyKind): KindIndex<P> {
+    const index = this.#byKind.get(kind);
+    if (index === undefined)
+      throw new Error(`a peer needs an object of the kind ${kind.name}, which its backend does not name`);
+    return index;
   }
 
   /** The peer that an object was for, if that peer is gone. */
   formerOwner(kind: AnyKind, key: ObjectKey): string | undefined {
-    const owner = this.#former.get(kind)?.get(key);
+    const owner = this.#indexOf(kind).former.get(key);
     return owner === undefined || this.#peers.has(owner) ? undefined : owner;
   }
 
   /** Call when an unwanted object is gone; its former owner is then forgotten. */
   forget(kind: AnyKind, key: ObjectKey): void {
-    this.#former.get(kind)?.delete(key);
+    this.#indexOf(kind).former.delete(key);
+  }
+
+  /** The keys of the unwanted objects that were for a peer. */
+  formerKeys(kind: AnyKind): Iterable<ObjectKey> {
+    return this.#indexOf(kind).former.keys();
   }
 
   /**
-   * Takes in a new plan and calls `on` for each key whose wanted object has changed. Returns the peers that are new, gone, or need other
-   * objects.
+   * Takes in a new plan and calls `onGone` for each key that a peer needs no more; `index` must be called for the others. Returns the peers
+   * that are new, gone, or need other objects.
    */
-  take(plan: Plan<P>, on: OnWanted): readonly PeerChange<P>[] {
+  take(plan: Plan<P>, onGone: OnGone): readonly PeerChange<P>[] {
     if (plan === this.#plan) return [];
+    if (this.#unindexed.length > 0)
+      throw new Error('a plan is taken in before the objects of the last one are in the index');
     const isStep = plan.step !== undefined && plan.step.from === this.#plan;
     const changes = (isStep ? plan.step.changes : this.#changesTo(plan.peers)).filter(
       ({ before, after }) => before === undefined || after === undefined || !this.#isSame(before, after),
@@ -96,10 +93,21 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
       if (after === undefined) this.#peers.delete(key);
       else this.#peers.set(key, after);
     }
-    // Old objects are removed first, because an object may go from one peer to another.
-    for (const { before } of changes) if (before !== undefined) this.#remove(before, on);
-    for (const { after } of changes) if (after !== undefined) this.#add(after, on);
+    for (const { before } of changes) if (before !== undefined) this.#remove(before, onGone);
+    for (const { after } of changes) if (after !== undefined) this.#unindexed.push(after);
     return changes;
+  }
+
+  /** The peers that were taken in and whose objects are not in the index yet. */
+  get unindexed(): readonly P[] {
+    return this.#unindexed;
+  }
+
+  /** Enters the objects of the peers that were taken in, and calls `onCome` for each. No object can be looked up by its key before. */
+  index(onCome: OnCome): void {
+    const peers = this.#unindexed;
+    this.#unindexed = [];
+    for (const peer of peers) this.#add(peer, onCome);
   }
 
   #changesTo(peers: ReadonlyMap<string, P>): PeerChange<P>[] {
@@ -116,22 +124,24 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
     return sameObjects(this.#objectsOf(a), this.#objectsOf(b));
   }
 
-  #remove(peer: P, on: OnWanted): void {
+  #remove(peer: P, onGone: OnGone): void {
     for (const { kind, want } of this.#objectsOf(peer)) {
       const key = kind.wantedKey(want);
-      this.#byKey.get(kind)?.delete(key);
-      this.#former.get(kind)?.set(key, peer.key);
-      on.gone(kind, key, want);
+      const { owners, former } = this.#indexOf(kind);
+      owners.delete(key);
+      former.set(key, peer.key);
+      onGone(kind, key, want);
     }
   }
 
-  #add(peer: P, on: OnWanted): void {
+  #add(peer: P, onCome: OnCome): void {
+    const owner = { peer, seenIn: 0 };
     for (const { kind, want } of this.#objectsOf(peer)) {
       const key = kind.wantedKey(want);
-      this.#byKey.get(kind)?.set(key, peer);
-      const former = this.#former.get(kind);
-      if (former !== undefined && former.size > 0) former.delete(key);
-      on.come(kind, key, want);
+      const { owners, former } = this.#indexOf(kind);
+      owners.set(key, owner);
+      if (former.size > 0) former.delete(key);
+      onCome(kind, key, want, peer.key);
     }
   }
 }

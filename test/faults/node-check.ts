@@ -147,7 +147,7 @@ async function peerFaults(
   const config = { family: 4 as const, network, vni: VNI, ...own };
   const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(mirror, place) });
   const changes = wholeCompare(wanted.peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, place, {
-    entries: (kind) => mirror.others(kind),
+    entries: (kind) => mirror.differences(kind).others,
   });
   const unreadable = [...problems, ...wanted.problems].map(({ key, reason }) => `lease ${key}: ${reason}`);
   return [...unreadable, ...changes.map(describe)];

@@ -2,6 +2,7 @@
 // listed everything.
 
 import { changesFor, type Sides } from '../../flanneld/dataplane/compare.ts';
+import type { Differences } from '../../flanneld/dataplane/mirror.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from '../../flanneld/dataplane/objects/kind.ts';
 import type { Change, PlannedPeer } from '../../flanneld/dataplane/plan.ts';
 import { WantedObjects } from '../../flanneld/dataplane/wanted-objects.ts';
@@ -17,19 +18,40 @@ export function wholeCompare<P extends PlannedPeer>(
   place: Place,
   present: Present,
 ): Change[] {
-  const tables = new Map(kinds.map((kind) => [kind, new Map(present.entries(kind))]));
-  const all = new Map(kinds.map((kind) => [kind, new Set<ObjectKey>()]));
-  const wanted = new WantedObjects(kinds, objects);
-  const touch = (kind: AnyKind, key: ObjectKey): unknown => all.get(kind)?.add(key);
   const plan = { peers: new Map(peers.map((peer) => [peer.key, peer])), problems: [], doubts: [] };
-  wanted.take(plan, { gone: touch, come: touch });
-  for (const kind of kinds) for (const key of tables.get(kind)?.keys() ?? []) all.get(kind)?.add(key);
+  const wanted = new WantedObjects(kinds, objects);
+  wanted.take(plan, () => undefined);
+  wanted.index(() => undefined);
+  const tables = new Map(kinds.map((kind) => [kind, new Map(present.entries(kind))]));
+  const differences = new Map(kinds.map((kind) => [kind, differencesOf(kind, wanted, tables.get(kind), place)]));
   const sides: Sides<P> = {
     place,
-    peerAt: (kind, key) => wanted.peerAt(kind, key),
-    objectsOf: (peer) => wanted.objectsOf(peer),
+    kinds,
+    differences: (kind) => differences.get(kind) ?? { missing: new Map(), others: new Map() },
     presentAt: (kind, key) => tables.get(kind)?.get(key),
+    peers: wanted.peers,
+    newPeers: [],
+    objectsOf: (peer) => wanted.objectsOf(peer),
+    ownersOf: (kind) => wanted.ownersOf(kind),
     formerOwner: () => undefined,
   };
-  return changesFor(all, sides);
+  return [...changesFor(sides).values()].flat();
+}
+
+function differencesOf<P extends PlannedPeer>(
+  kind: AnyKind,
+  wanted: WantedObjects<P>,
+  table: ReadonlyMap<ObjectKey, unknown> = new Map(),
+  place: Place,
+): Differences {
+  const owners = wanted.ownersOf(kind);
+  const isRight = (key: ObjectKey, have: unknown): boolean => {
+    const owner = owners.get(key);
+    return owner !== undefined && kind.isRight(have, wanted.wantOf(owner, kind, key), place);
+  };
+  const missing = [...owners].filter(([key]) => !table.has(key));
+  return {
+    missing: new Map(missing.map(([key, { peer }]) => [key, peer.key])),
+    others: new Map([...table].filter(([key, have]) => !isRight(key, have))),
+  };
 }
