@@ -93,6 +93,19 @@ describe('a backend of one file and one line', () => {
     ]);
   });
 
+  test('has a foreign change repaired at once when it is found after a change of its own', async () => {
+    const loft: Loft = new Map();
+    const { overlay, run } = makeNode(loft);
+    await run({ two, three });
+    expect(overlay.hasNews).toBe(false);
+    loft.delete('10.244.2.0/24');
+    const leases = { two, three: lease('10.244.3.0/24', '192.168.50.23') };
+    await run(leases);
+    expect(overlay.hasNews).toBe(true);
+    await run(leases);
+    expect(Object.fromEntries(loft)).toEqual({ '10.244.2.0/24': '192.168.50.12', '10.244.3.0/24': '192.168.50.23' });
+  });
+
   test('has objects of an earlier agent purged at the start', async () => {
     const loft: Loft = new Map([['10.244.9.0/24', '192.168.50.19']]);
     const { run } = makeNode(loft);
