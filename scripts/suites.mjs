@@ -66,7 +66,7 @@ export const SUITES = {
   },
   kernels: {
     does: "Runs what depends on the kernel, and WireGuard and IPIP, in virtual machines with Debian's stock kernels. Installs the emulator.",
-    takes: '75 min',
+    takes: '45 min',
     needs: 'root; installs qemu-system-x86, busybox-static, wireguard-tools',
     root: 'the packages are installed, and the build, as root',
     options: {
@@ -96,7 +96,7 @@ export const SUITES = {
   },
   machines: {
     does: 'Joins three virtual machines with three stock kernels to a cluster: one loses its power, one is upgraded, one runs flannel. Installs the emulator.',
-    takes: '15 min',
+    takes: '10 min',
     needs: 'root, etcd; installs qemu-system-x86, busybox-static, wireguard-tools',
     root: 'the packages are installed, and the build, as root',
     ...vitest,
