@@ -177,8 +177,10 @@ export class Reconciler<P extends PlannedPeer> {
   /** Brings the mirror up to date and makes the plan. When it returns, all queued events have been read. */
   async #look({ place, settle, plan }: Run<P>): Promise<Plan<P>> {
     const { netlink, clock } = this.#options;
-    this.#index();
     if (clock.now() - this.#listedAtMs >= AUDIT_MS) this.#mirror.doubt();
+    // A list is compared with all that is wanted, so the mirror need not be told of each object before it.
+    if (this.#mirror.isDoubtful) this.#wanted.index(() => undefined);
+    else this.#index();
     await settle?.();
     for (let again = 0; this.#mirror.isDoubtful && again < LISTINGS; again++) {
       const startedMs = clock.now();
