@@ -30,6 +30,8 @@ interface Extent {
   readonly counts: readonly number[];
   readonly rounds: number;
   readonly changeMs: number;
+  /** Whether our agent is also measured without probes. */
+  readonly hasSilent?: boolean;
 }
 
 export const nodesPart: Part = {
@@ -47,6 +49,15 @@ export const nodesStartPart: Part = {
   measure: (options, progress) => measure(options, progress, { counts: [FEW], rounds: 5, changeMs: 1000 }),
 };
 
+/** Only what the changes among 5000 Nodes cost: our agent with and without probes. */
+export const nodesChangesPart: Part = {
+  name: 'nodes-changes',
+  question: 'What do changes among five thousand Nodes cost the agent?',
+  seconds: { full: 950 },
+  measure: (options, progress) =>
+    measure(options, progress, { counts: [MANY], rounds: 3, changeMs: 60_000, hasSilent: true }),
+};
+
 async function measure(options: BenchOptions, progress: Progress, extent: Extent): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('nodes needs root: it makes network namespaces');
   const missing = missingApiserver();
@@ -60,7 +71,7 @@ async function measure(options: BenchOptions, progress: Progress, extent: Extent
   });
   let cluster: NodesCluster | undefined;
   try {
-    const { contenders, crowd } = rolesIn(lab, flanneld);
+    const { contenders, crowd } = rolesIn(lab, flanneld, extent.hasSilent === true);
     cluster = await NodesCluster.start(AGENTS + 1);
     await prepareCrowd(crowd);
     const { runs, notes } = await measureCounts(cluster, contenders, crowd, extentOf(options, extent), progress);
@@ -90,11 +101,28 @@ function extentOf({ quick, runs }: BenchOptions, { counts, rounds, changeMs }: E
 function rolesIn(
   { nodes: [one, two, crowd] }: Lab,
   flanneld: string | undefined,
+  hasSilent: boolean,
 ): { contenders: Contender[]; crowd: LabNode } {
   if (one === undefined || two === undefined || crowd === undefined) throw new Error('nodes needs three lab nodes');
-  const weft: Contender = { key: 'weft', name: 'weft', file: requireBuilt(builtAgent), node: one, number: 1 };
-  if (flanneld === undefined) return { contenders: [weft], crowd };
-  return { contenders: [weft, { key: 'flannel', name: 'flanneld', file: flanneld, node: two, number: 2 }], crowd };
+  const weft: Contender = {
+    key: 'weft',
+    name: 'weft',
+    file: requireBuilt(builtAgent),
+    flags: [],
+    node: one,
+    number: 1,
+  };
+  const silent: Contender = { ...weft, key: 'silent', name: 'weft without probes', flags: ['--probes=off'] };
+  const flannel = (file: string): Contender => ({
+    ...weft,
+    key: 'flannel',
+    name: 'flanneld',
+    file,
+    node: two,
+    number: 2,
+  });
+  const others = flanneld === undefined ? [] : [flannel(flanneld)];
+  return { contenders: [weft, ...(hasSilent ? [silent] : []), ...others], crowd };
 }
 
 async function measureCounts(
@@ -110,7 +138,7 @@ async function measureCounts(
   for (const count of counts) {
     await cluster.grow(count, () => progress.step('nodes: Node objects', cluster.count, count));
     const answering = await startCrowd(crowd, AGENTS + 1, count);
-    const samples: Runs = { weft: [], flannel: [] };
+    const samples: Runs = { weft: [], silent: [], flannel: [] };
     runs.set(count, samples);
     for (let round = 0; round < rounds; round++) {
       for (const [at, contender] of contenders.entries()) {

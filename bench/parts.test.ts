@@ -28,6 +28,6 @@ test('a part that takes long runs only when it is asked for', () => {
 
 test('an unknown part is refused with the names of all parts', () => {
   expect(() => partsNamed(['speed'], false)).toThrow(
-    /^no part "speed" among start, cni, .*, nodes, nodes-start, cluster, backends$/,
+    /^no part "speed" among start, cni, .*, nodes, nodes-start, nodes-changes, cluster, backends$/,
   );
 });

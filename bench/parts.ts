@@ -6,7 +6,7 @@ import { cniPart } from './cni.ts';
 import { fastPathPart } from './fast-path.ts';
 import { faultsPart } from './faults.ts';
 import { guardPart } from './guard.ts';
-import { nodesPart, nodesStartPart } from './nodes.ts';
+import { nodesChangesPart, nodesPart, nodesStartPart } from './nodes.ts';
 import { packetPart } from './packet.ts';
 import { peersPart } from './peers.ts';
 import { probesPart } from './probes.ts';
@@ -31,7 +31,7 @@ const parts: readonly Part[] = [
  * Parts that run only when they are named: one takes about as long as all others together, one is a part of that, one needs a cluster, and
  * one a kernel with WireGuard and IPIP.
  */
-const onRequest: readonly Part[] = [nodesPart, nodesStartPart, clusterPart, backendsPart];
+const onRequest: readonly Part[] = [nodesPart, nodesStartPart, nodesChangesPart, clusterPart, backendsPart];
 
 /** The parts with these names or, without names, those of a full or quick run. Throws when no part has a name. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {

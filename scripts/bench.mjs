@@ -52,6 +52,7 @@ const BUILDS = {
   peers: ['flanneld'],
   nodes: ['cni', 'flanneld', 'lab'],
   'nodes-start': ['cni', 'flanneld', 'lab'],
+  'nodes-changes': ['cni', 'flanneld', 'lab'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
   'fast-path': ['cni', 'flanneld', 'lab'],
   faults: ['cni', 'flanneld', 'lab'],

@@ -142,7 +142,8 @@ export const COMMANDS = {
     words: '[PART…]',
     commands: {
       'start, cni, where, packet, peers, throughput': 'the parts',
-      'guard, probes, fast-path, faults, nodes, nodes-start': 'more parts',
+      'guard, probes, fast-path, faults': 'more parts',
+      'nodes, nodes-start, nodes-changes': 'the agent among thousands of Nodes',
       backends: 'wireguard and ipip beside flannel’s own; needs a kernel with both, flanneld and etcd',
       cluster: 'measures what pods of a cluster see, whatever its network',
       kind: 'the same with kind: Weft, then flannel, and compares',

@@ -28,10 +28,15 @@ const FOLLOW_LIMIT_MS = 10_000;
 const SETTLE_MS = 12_000;
 const LOOK_MS = 50;
 
+/** `silent` is our agent without probes, as flannel's has none. */
+export type AgentKey = 'weft' | 'silent' | 'flannel';
+
 export interface Contender {
-  readonly key: 'weft' | 'flannel';
+  readonly key: AgentKey;
   readonly name: string;
   readonly file: string;
+  /** Flags that only this one gets. */
+  readonly flags: readonly string[];
   readonly node: LabNode;
   /** The number of its Node. */
   readonly number: number;
@@ -61,7 +66,7 @@ export interface Run {
 
 /** Runs the agent on a node that has just booted. Rejects when it does not program all peers or does not follow changes. */
 export async function runAgent(
-  { file, node, name, number }: Contender,
+  { file, node, name, number, flags }: Contender,
   { cluster, crowd, sys }: Surroundings,
   changeMs: number,
 ): Promise<Run> {
@@ -73,7 +78,7 @@ export async function runAgent(
   });
   const netlink = netlinkIn(sys, node);
   try {
-    writeLauncher(node, [file, ...flags(cluster)]);
+    writeLauncher(node, [file, ...flagsFor(cluster), ...flags]);
     const startedAt = performance.now();
     await node.agent.start();
     const pid = await agentPid(node);
@@ -112,7 +117,7 @@ export async function runAgent(
   }
 }
 
-function flags({ server }: NodesCluster): string[] {
+function flagsFor({ server }: NodesCluster): string[] {
   return [
     '--kube-subnet-mgr',
     `--kubeconfig-file=${server.agentKubeconfig}`,

@@ -10,20 +10,21 @@ import {
   type ValueLimit,
 } from '../result.ts';
 import { median } from '../stats.ts';
-import type { Run } from './agents.ts';
+import type { AgentKey, Run } from './agents.ts';
 
 export const FEW = 1000;
 export const MANY = 5000;
 /** The most memory the agent may take with 1000 peers, in MB. */
 const MEMORY_LIMIT_MB = 65;
-/** The most processor time the agent may take while 5000 Nodes change, in ms a second. flannel, in Go, takes one or two. */
+/** The most processor time the agent may take while 5000 Nodes change, in ms a second, without probes. flannel, in Go, takes one or two. */
 const PROCESSOR_LIMIT = 10;
+/** What probes may take in addition, as in the part `probes`. */
+const PROBES_LIMIT = 5;
 /** The most processor time for the start with 1000 Nodes, relative to flannel's: starting the JavaScript engine outweighs the rest. */
 const FEW_START_LIMIT = 1.2;
 
 /** The runs of each agent, in the order of the rounds; undefined for a run that failed. */
 export type Runs = Readonly<Record<AgentKey, (Run | undefined)[]>>;
-type AgentKey = 'weft' | 'flannel';
 
 interface Measure {
   readonly name: string;
@@ -48,7 +49,8 @@ const MEASURES = {
 
 type MeasureKey = keyof typeof MEASURES;
 const KEYS = Object.keys(MEASURES) as MeasureKey[];
-const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', flannel: 'flanneld' };
+const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', silent: 'weft, --probes=off', flannel: 'flanneld' };
+const AGENTS = Object.keys(NAMES) as AgentKey[];
 
 const keyOf = (count: number, what: MeasureKey, agent: AgentKey): string => `${count}/${what}/${agent}`;
 
@@ -62,10 +64,11 @@ export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly
     tables: counts.map((count) => tableOf(count, figures)),
     ratios: isCompared ? counts.flatMap((count) => ratiosOf(count, figures)) : [],
     limits: [
-      ...limitOf(figures, FEW, 'resident', MEMORY_LIMIT_MB),
-      ...limitOf(figures, MANY, 'processor', PROCESSOR_LIMIT),
+      ...limitOf(figures, 'weft', { count: FEW, what: 'resident', most: MEMORY_LIMIT_MB }),
+      ...limitOf(figures, 'silent', { count: MANY, what: 'processor', most: PROCESSOR_LIMIT }),
+      ...limitOf(figures, 'weft', { count: MANY, what: 'processor', most: PROCESSOR_LIMIT + PROBES_LIMIT }),
     ],
-    failures: counts.flatMap((count) => failuresOf(count, byCount.get(count)?.weft ?? [])),
+    failures: [...byCount].flatMap(([count, { weft, silent }]) => failuresOf(count, [...weft, ...silent])),
     notes,
     plots: [],
     headline: counts.includes(MANY)
@@ -79,11 +82,11 @@ export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly
 }
 
 function figuresOf(count: number, runs: Runs): Figure[] {
-  const agents = (Object.keys(NAMES) as AgentKey[]).filter((agent) => runs[agent].length > 0);
+  const agents = AGENTS.filter((agent) => runs[agent].length > 0);
   return KEYS.flatMap((what) =>
     agents.map((agent) => {
       const { name, unit, of }: Measure = MEASURES[what];
-      const role = agent === 'weft' ? 'weft' : 'reference';
+      const role = agent === 'flannel' ? 'reference' : 'weft';
       const about = { key: keyOf(count, what, agent), name: `${count} Nodes: ${name}, ${NAMES[agent]}`, unit } as const;
       const values = runs[agent].map((run) => (run === undefined ? Number.NaN : of(run, count)));
       return figure({ ...about, better: 'lower', role }, values);
@@ -96,10 +99,12 @@ function tableOf(count: number, figures: readonly Figure[]): Table {
     const found = figures.find(({ key }) => key === keyOf(count, what, agent));
     return found === undefined ? '–' : shown(median(samplesOfFigure(found)));
   };
+  const isSilentToo = figures.some(({ key }) => key === keyOf(count, 'processor', 'silent'));
+  const agents = AGENTS.filter((agent) => agent !== 'silent' || isSilentToo);
   return {
     title: `${count} Nodes, one in a hundred changing a minute; medians`,
-    head: ['', 'unit', NAMES.weft, NAMES.flannel],
-    rows: KEYS.map((what) => [MEASURES[what].name, MEASURES[what].unit, cell(what, 'weft'), cell(what, 'flannel')]),
+    head: ['', 'unit', ...agents.map((agent) => NAMES[agent])],
+    rows: KEYS.map((what) => [MEASURES[what].name, MEASURES[what].unit, ...agents.map((agent) => cell(what, agent))]),
   };
 }
 
@@ -116,12 +121,16 @@ function ratiosOf(count: number, figures: readonly Figure[]): RatioOfFigures[] {
   });
 }
 
-/** The limit for our agent; none where nothing was measured. */
-function limitOf(figures: readonly Figure[], count: number, what: MeasureKey, most: number): ValueLimit[] {
-  const found = figures.find(({ key }) => key === keyOf(count, what, 'weft'));
+/** A limit for our agent; none where nothing was measured. */
+function limitOf(
+  figures: readonly Figure[],
+  agent: AgentKey,
+  { count, what, most }: { readonly count: number; readonly what: MeasureKey; readonly most: number },
+): ValueLimit[] {
+  const found = figures.find(({ key }) => key === keyOf(count, what, agent));
   if (found === undefined) return [];
   const { name, unit } = MEASURES[what];
-  return [{ name: `${count} Nodes: ${name}`, value: median(samplesOfFigure(found)), most, unit }];
+  return [{ name: `${count} Nodes: ${name}, ${NAMES[agent]}`, value: median(samplesOfFigure(found)), most, unit }];
 }
 
 function failuresOf(count: number, runs: readonly (Run | undefined)[]): string[] {
