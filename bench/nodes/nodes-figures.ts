@@ -1,6 +1,7 @@
 // Turns runs of agents into figures and ratios: one figure for each agent, number of Nodes, and kind of measurement.
 
 import { figure, ratioOfFigures, shown } from '../figures.ts';
+import { PROBES_PROCESSOR_LIMIT } from '../probes/probes-figures.ts';
 import {
   type Figure,
   type PartResult,
@@ -18,8 +19,6 @@ export const MANY = 5000;
 const MEMORY_LIMIT_MB = 65;
 /** The most processor time the agent may take while 5000 Nodes change, in ms a second, without probes. flannel, in Go, takes one or two. */
 const PROCESSOR_LIMIT = 10;
-/** What probes may take in addition, as in the part `probes`. */
-const PROBES_LIMIT = 5;
 /** The most processor time for the start with 1000 Nodes, relative to flannel's: starting the JavaScript engine outweighs the rest. */
 const FEW_START_LIMIT = 1.2;
 
@@ -66,7 +65,7 @@ export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly
     limits: [
       ...limitOf(figures, 'weft', { count: FEW, what: 'resident', most: MEMORY_LIMIT_MB }),
       ...limitOf(figures, 'silent', { count: MANY, what: 'processor', most: PROCESSOR_LIMIT }),
-      ...limitOf(figures, 'weft', { count: MANY, what: 'processor', most: PROCESSOR_LIMIT + PROBES_LIMIT }),
+      ...limitOf(figures, 'weft', { count: MANY, what: 'processor', most: PROCESSOR_LIMIT + PROBES_PROCESSOR_LIMIT }),
     ],
     failures: [...byCount].flatMap(([count, { weft, silent }]) => failuresOf(count, [...weft, ...silent])),
     notes,
