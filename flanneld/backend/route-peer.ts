@@ -31,7 +31,7 @@ export interface RoutePeers {
 export function routePeers({ leases, ownKey }: LeaseSnapshot, config: RoutePeerConfig): RoutePeers {
   const problems: PeerProblem[] = [];
   const candidates: RoutePeer[] = [];
-  for (const [key, lease] of inOrderOfCreation(leases)) {
+  for (const { key, lease } of inOrderOfCreation(leases)) {
     if (key === ownKey) continue;
     try {
       const peer = readRoutePeer(key, lease, config);

@@ -20,10 +20,9 @@ export function byCreation(a: Claimant, b: Claimant): number {
   return a.key < b.key ? -1 : 1;
 }
 
-/** The leases, oldest first. */
-export function inOrderOfCreation(leases: ReadonlyMap<string, Lease>): (readonly [string, Lease])[] {
-  const claimants = [...leases].map(([key, lease]) => ({ key, created: lease.created, lease }));
-  return claimants.sort(byCreation).map(({ key, lease }) => [key, lease] as const);
+/** The leases with their keys, oldest first. */
+export function inOrderOfCreation(leases: ReadonlyMap<string, Lease>): (Claimant & { readonly lease: Lease })[] {
+  return Array.from(leases, ([key, lease]) => ({ key, created: lease.created, lease })).sort(byCreation);
 }
 
 /** Whether the subnets of two leases overlap. */

@@ -219,7 +219,7 @@ const later = (): Promise<void> => sleep(1100);
 
 function describePrecedence({ makeSite, cutsSubnets }: ContractStore): void {
   /** The keys of a snapshot, the oldest lease first. */
-  const inOrder = ({ leases }: LeaseSnapshot): string[] => inOrderOfCreation(leases).map(([key]) => key);
+  const inOrder = ({ leases }: LeaseSnapshot): string[] => inOrderOfCreation(leases).map(({ key }) => key);
 
   test('every reader sees who was there first, also after he changed what he advertises', async () => {
     const site = await makeSite(ipv4);

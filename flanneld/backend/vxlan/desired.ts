@@ -4,7 +4,7 @@
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
 import { addressKey, type ObjectKey } from '../../dataplane/objects/kind.ts';
-import { allocateNexthopIds, preferredNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
+import { NexthopIds } from '../../dataplane/objects/nexthop-ids.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { Lease } from '../../subnet/manager.ts';
 import { inOrderOfCreation } from '../../subnet/precedence.ts';
@@ -58,28 +58,24 @@ export function* desiredInSteps(
   const problems: PeerProblem[] = [];
   const candidates: Peer[] = [];
   let read = 0;
-  for (const [key, lease] of inOrderOfCreation(leases)) {
+  for (const { key, lease } of inOrderOfCreation(leases)) {
     const peer = peerOrProblem(key, lease, config, problems);
     if (peer !== undefined) candidates.push(peer);
     if (++read % STEP === 0) yield;
   }
-  const kept = settleConflicts(candidates, problems);
-  yield;
-  const peers = placed(kept, config, problems);
+  const all = new PlacedPeers(candidates, config);
+  let placed = 0;
+  for (const peer of candidates) {
+    const reason = all.add(peer);
+    if (reason !== undefined) problems.push({ key: peer.key, reason });
+    if (++placed % STEP === 0) yield;
+  }
   problems.sort(byKey);
-  const doubts = sharedAddresses(peers);
-  const isContested =
-    peers.length < candidates.length || doubts.length > 0 || peers.some((peer) => isOdd(peer, config));
-  return { peers, problems, doubts, isContested };
+  return { peers: all.peers, problems, doubts: all.doubts, isContested: all.isContested };
 }
 
 function byKey(a: PeerProblem, b: PeerProblem): number {
   return a.key < b.key ? -1 : 1;
-}
-
-/** Whether a peer has other objects than it would have if it were the only one. */
-function isOdd({ subnet, nexthopId, hasFdb }: PlacedPeer, { network }: DesiredConfig): boolean {
-  return !hasFdb || (nexthopId !== undefined && nexthopId !== preferredNexthopId(network, subnet));
 }
 
 export function peerOrProblem(
@@ -98,70 +94,64 @@ export function peerOrProblem(
 }
 
 /**
- * `candidates` are in the order in which the store got them. Some peers cannot be programmed together: their subnets overlap, or
- * they have one MAC at two addresses (the FDB has one address for a MAC). Then the oldest stays, so that no node loses its place
- * to a younger lease. Two subnets with the same MAC and address are a node whose old lease has not expired, so both stay.
+ * The peers that can be programmed together. They are added in the order in which the store got them: of two with overlapping subnets, or
+ * with one MAC at two addresses (the FDB has one address for a MAC), the older stays, so that no node loses its place to a younger lease.
  */
-function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): Peer[] {
-  const subnets = new SubnetIndex(candidates.map((peer) => peer.subnet));
-  const byMac = new Map<Mac, Peer>();
-  const kept: Peer[] = [];
-  for (const peer of candidates) {
-    const sameMac = byMac.get(peer.mac);
-    const overlapping = subnets.findOverlap(peer.subnet);
-    if (overlapping !== undefined) {
-      const reason = `subnet ${formatPrefix(peer.subnet)} overlaps that of ${overlapping}`;
-      problems.push({ key: peer.key, reason });
-    } else if (sameMac !== undefined && sameMac.publicIp.value !== peer.publicIp.value) {
-      problems.push({ key: peer.key, reason: `VtepMAC ${peer.mac} is also that of ${sameMac.key}` });
-    } else {
-      subnets.add(peer.subnet, peer.key);
-      if (sameMac === undefined) byMac.set(peer.mac, peer);
-      kept.push(peer);
+class PlacedPeers {
+  readonly peers: PlacedPeer[] = [];
+  /** Nodes with the same public address: they are behind one NAT, or one is a copied machine. The younger one is reported. */
+  readonly doubts: PeerProblem[] = [];
+  readonly #subnets: SubnetIndex;
+  readonly #ids: NexthopIds | undefined;
+  readonly #byMac = new Map<Mac, Peer>();
+  readonly #byAddress = new Map<ObjectKey, Peer>();
+  /** Whether any peer has other objects than it would have if it were the only one, or is left out. */
+  #isOdd = false;
+
+  constructor(candidates: readonly Peer[], { network, foreignNexthopIds }: DesiredConfig) {
+    this.#subnets = new SubnetIndex(candidates.map(({ subnet }) => subnet));
+    this.#ids = foreignNexthopIds && new NexthopIds(network, foreignNexthopIds);
+  }
+
+  get isContested(): boolean {
+    return this.#isOdd || this.doubts.length > 0 || this.#ids?.areAllPreferred === false;
+  }
+
+  /** Returns why the peer is left out, or undefined when it is not. */
+  add(peer: Peer): string | undefined {
+    const { key, subnet, publicIp, mac } = peer;
+    // Two subnets with the same MAC and address are a node whose old lease has not expired, so both stay. The first has the FDB entry.
+    const sameMac = this.#byMac.get(mac);
+    if (sameMac !== undefined) this.#isOdd = true;
+    const overlapping = this.#subnets.findOverlap(subnet);
+    if (overlapping !== undefined)
+      return this.#leftOut(`subnet ${formatPrefix(subnet)} overlaps that of ${overlapping}`);
+    if (sameMac !== undefined && sameMac.publicIp.value !== publicIp.value) {
+      return this.#leftOut(`VtepMAC ${mac} is also that of ${sameMac.key}`);
+    }
+    const nexthopId = this.#ids?.take(subnet);
+    if (this.#ids !== undefined && nexthopId === undefined) {
+      return this.#leftOut('no nexthop id of the reserved range is free');
+    }
+    this.#subnets.add(subnet, key);
+    if (sameMac === undefined) this.#byMac.set(mac, peer);
+    this.#doubtAddress(peer);
+    this.peers.push({ key, subnet, publicIp, mac, nexthopId, hasFdb: sameMac === undefined });
+    return undefined;
+  }
+
+  #leftOut(reason: string): string {
+    this.#isOdd = true;
+    return reason;
+  }
+
+  #doubtAddress(peer: Peer): void {
+    const { key, publicIp, mac } = peer;
+    const address = addressKey(publicIp);
+    const other = this.#byAddress.get(address);
+    if (other === undefined) this.#byAddress.set(address, peer);
+    else if (other.mac !== mac) {
+      this.doubts.push({ key, reason: `public IP ${formatIp(publicIp)} is also that of ${other.key}` });
     }
   }
-  return kept;
-}
-
-/** Finds nodes with the same public address: they are behind one NAT, or one is a copied machine. The younger one is reported. */
-function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
-  const byAddress = new Map<ObjectKey, Peer>();
-  const doubts: PeerProblem[] = [];
-  for (const peer of peers) {
-    const address = addressKey(peer.publicIp);
-    const other = byAddress.get(address);
-    if (other === undefined) byAddress.set(address, peer);
-    else if (other.mac !== peer.mac) {
-      doubts.push({ key: peer.key, reason: `public IP ${formatIp(peer.publicIp)} is also that of ${other.key}` });
-    }
-  }
-  return doubts;
-}
-
-/** The peers in order, each with its nexthop id. Among peers with the same MAC the first gets the FDB entry. */
-function placed(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): PlacedPeer[] {
-  const ids = nexthopIds(peers, config);
-  const macs = new Set<Mac>();
-  const all: PlacedPeer[] = [];
-  let at = 0;
-  for (const { key, subnet, publicIp, mac } of peers) {
-    const nexthopId = ids?.[at++];
-    if (ids !== undefined && nexthopId === undefined) {
-      problems.push({ key, reason: 'no nexthop id of the reserved range is free' });
-      continue;
-    }
-    const before = macs.size;
-    macs.add(mac);
-    all.push({ key, subnet, publicIp, mac, nexthopId, hasFdb: macs.size > before });
-  }
-  return all;
-}
-
-function nexthopIds(peers: readonly Peer[], config: DesiredConfig): (number | undefined)[] | undefined {
-  if (config.foreignNexthopIds === undefined) return undefined;
-  return allocateNexthopIds(
-    config.network,
-    peers.map((peer) => peer.subnet),
-    config.foreignNexthopIds,
-  );
 }

@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { parsePrefix } from '../../../lib/ip.ts';
-import { allocateNexthopIds, isReservedNexthopId, NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
+import { type IpPrefix, parsePrefix } from '../../../lib/ip.ts';
+import { isReservedNexthopId, NEXTHOP_ID_FIRST, NexthopIds } from './nexthop-ids.ts';
 
 const network = parsePrefix('10.244.0.0/16');
+const idsOf = (of: IpPrefix, subnets: readonly IpPrefix[], taken: ReadonlySet<number>): (number | undefined)[] => {
+  const ids = new NexthopIds(of, taken);
+  return subnets.map((subnet) => ids.take(subnet));
+};
 const idOf = (of: string, subnet: string): number | undefined =>
-  allocateNexthopIds(parsePrefix(of), [parsePrefix(subnet)], new Set())[0];
+  idsOf(parsePrefix(of), [parsePrefix(subnet)], new Set())[0];
 
 describe('the id of a subnet nobody contests', () => {
   test.for([
@@ -24,20 +28,20 @@ describe('the id of a subnet nobody contests', () => {
   });
 });
 
-describe('allocateNexthopIds', () => {
+describe('NexthopIds', () => {
   const subnets = ['10.244.2.0/24', '10.244.3.0/24', '10.244.2.0/25'].map(parsePrefix);
 
   test('gives every subnet an id of its own, which is the same on every run', () => {
-    const ids = allocateNexthopIds(network, subnets, new Set());
+    const ids = idsOf(network, subnets, new Set());
     expect(ids).toEqual([NEXTHOP_ID_FIRST + 2, NEXTHOP_ID_FIRST + 3, NEXTHOP_ID_FIRST + 4]);
-    expect(allocateNexthopIds(network, subnets, new Set())).toEqual(ids);
+    expect(idsOf(network, subnets, new Set())).toEqual(ids);
   });
 
   test('skips ids of other programs, and continues at the start of the range after its end', () => {
     const taken = new Set([NEXTHOP_ID_FIRST + 2, NEXTHOP_ID_FIRST + 3]);
-    expect(allocateNexthopIds(network, subnets.slice(0, 1), taken)).toEqual([NEXTHOP_ID_FIRST + 4]);
+    expect(idsOf(network, subnets.slice(0, 1), taken)).toEqual([NEXTHOP_ID_FIRST + 4]);
     const v6 = parsePrefix('fd00::/16');
     const last = [parsePrefix('fd00:ffff:ffff:ffff::/64')];
-    expect(allocateNexthopIds(v6, last, new Set([0x57efffff]))).toEqual([NEXTHOP_ID_FIRST + 0x80000]);
+    expect(idsOf(v6, last, new Set([0x57efffff]))).toEqual([NEXTHOP_ID_FIRST + 0x80000]);
   });
 });

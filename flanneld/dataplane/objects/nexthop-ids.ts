@@ -24,25 +24,30 @@ function firstOf(family: Family): number {
   return family === 4 ? NEXTHOP_ID_FIRST : NEXTHOP_ID_FIRST + HALF;
 }
 
-/**
- * Gives each subnet an id, in the order given, skipping those in `taken` (someone else's) and those already given.
- * A subnet gets undefined only when all 524288 ids of its family are in use.
- */
-export function allocateNexthopIds(
-  network: IpPrefix,
-  subnets: readonly IpPrefix[],
-  taken: ReadonlySet<number>,
-): (number | undefined)[] {
-  const given = new Set<number>();
-  return subnets.map((subnet) => {
+/** Gives each subnet an id, skipping those in `taken` (someone else's) and those already given. */
+export class NexthopIds {
+  readonly #network: IpPrefix;
+  readonly #taken: ReadonlySet<number>;
+  readonly #given = new Set<number>();
+  /** Whether each subnet got the id that it would have got if it were the only one. */
+  areAllPreferred = true;
+
+  constructor(network: IpPrefix, taken: ReadonlySet<number>) {
+    this.#network = network;
+    this.#taken = taken;
+  }
+
+  /** Undefined only when all 524288 ids of the subnet's family are in use. */
+  take(subnet: IpPrefix): number | undefined {
     const first = firstOf(subnet.ip.family);
-    const preferred = preferredNexthopId(network, subnet) - first;
+    const preferred = preferredNexthopId(this.#network, subnet) - first;
     for (let step = 0; step < HALF; step++) {
       const id = first + ((preferred + step) % HALF);
-      if (taken.has(id) || given.has(id)) continue;
-      given.add(id);
+      if (this.#taken.has(id) || this.#given.has(id)) continue;
+      this.#given.add(id);
+      if (step > 0) this.areAllPreferred = false;
       return id;
     }
     return undefined;
-  });
+  }
 }

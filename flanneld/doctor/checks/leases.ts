@@ -27,7 +27,7 @@ export function checkLeases(view: View): Draft[] {
   if (leases === undefined) return [];
   const { snapshot } = leases;
   const drafts = families.flatMap((facts) => {
-    const claims = inOrderOfCreation(snapshot.leases).map(([key, lease]) =>
+    const claims = inOrderOfCreation(snapshot.leases).map(({ key, lease }) =>
       claimOf(key, lease, facts, key === snapshot.ownKey),
     );
     const found = [
