@@ -29,22 +29,20 @@ const LINES = 100;
 /** After this many outcomes other work gets its turn. */
 const STEP = 100;
 
-/** Outcomes that are logged with the same message. */
-const GROUPS = [
-  { one: 'peer added', many: 'peers added', has: ({ did }: Outcome) => did === 'added' },
-  { one: 'peer changed', many: 'peers changed', has: ({ did }: Outcome) => did === 'changed' },
-  { one: 'peer repaired', many: 'peers repaired', has: ({ did }: Outcome) => did === 'repaired' },
-  {
-    one: 'peer removed',
-    many: 'peers removed',
-    has: ({ did, owner }: Outcome) => did === 'removed' && !isLeftover(owner),
-  },
-  {
-    one: 'leftover removed',
-    many: 'leftovers removed',
-    has: ({ did, owner }: Outcome) => did === 'removed' && isLeftover(owner),
-  },
-] as const;
+/** The messages for one outcome and for many, in the order in which they are logged. */
+const MESSAGES = {
+  added: { one: 'peer added', many: 'peers added' },
+  changed: { one: 'peer changed', many: 'peers changed' },
+  repaired: { one: 'peer repaired', many: 'peers repaired' },
+  removed: { one: 'peer removed', many: 'peers removed' },
+  leftover: { one: 'leftover removed', many: 'leftovers removed' },
+} as const;
+type Group = keyof typeof MESSAGES;
+const GROUPS = Object.keys(MESSAGES) as Group[];
+
+function groupOf({ did, owner }: Outcome): Group {
+  return did === 'removed' && isLeftover(owner) ? 'leftover' : did;
+}
 
 /** What was found instead of the wanted object: `route missing`, `neigh had lladdr 02:…`. */
 export function describeDrift(change: Change): string {
@@ -63,8 +61,10 @@ export function deviceOf({ kind, want, have }: Change, place: Place): string {
 
 /** Logs the outcomes of one run and notes the drift among them. */
 export async function reportOutcomes(outcomes: readonly Outcome[], place: Place, tools: ReportTools): Promise<void> {
-  for (const { one, many, has } of GROUPS) {
-    const some = outcomes.filter(has);
+  const byGroup = new Map<Group, Outcome[]>(GROUPS.map((group) => [group, []]));
+  for (const outcome of outcomes) byGroup.get(groupOf(outcome))?.push(outcome);
+  for (const [group, some] of byGroup) {
+    const { one, many } = MESSAGES[group];
     const isMany = some.length > LINES;
     if (isMany) tools.log.info({ dev: (place.tunnel ?? place.underlay).name, count: some.length }, many);
     if (!isMany || tools.log.isLevelEnabled?.('debug') !== false) {

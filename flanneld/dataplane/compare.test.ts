@@ -4,7 +4,7 @@ import { formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
 import { ModelKernel } from '../../test/support/model-kernel.ts';
-import { wholeCompare } from '../../test/support/whole-compare.ts';
+import { type OwnedChange, wholeCompare } from '../../test/support/whole-compare.ts';
 import { desired, type PlacedPeer } from '../backend/vxlan/desired.ts';
 import { VXLAN_KINDS, vxlanObjects } from '../backend/vxlan/vxlan-peers.ts';
 import type { Lease } from '../subnet/manager.ts';
@@ -28,7 +28,7 @@ function wantedFor(kernel: ModelKernel, leases: ReadonlyMap<string, Lease>): rea
   return desired(leases, { ...nodeOne, foreignNexthopIds: foreignIds(kernel) }).peers;
 }
 
-function compare(peers: readonly PlacedPeer[], kernel: ModelKernel): Change[] {
+function compare(peers: readonly PlacedPeer[], kernel: ModelKernel): OwnedChange[] {
   return wholeCompare(peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, kernel.place, kernel);
 }
 

@@ -4,7 +4,7 @@
 
 import type { Differences, Owner } from './mirror.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
-import type { Change, PlannedPeer } from './plan.ts';
+import { type Change, keyOf, type PlannedPeer } from './plan.ts';
 
 /** The two sides of the comparison: wanted and present objects. */
 export interface Sides<P extends PlannedPeer> {
@@ -25,7 +25,10 @@ export interface Sides<P extends PlannedPeer> {
   formerOwner(kind: AnyKind, key: ObjectKey): string | undefined;
 }
 
-/** Changes by owner, in order. The owner of a removal without a peer is the name of the leftover. */
+/**
+ * Changes by owner, in order. The owner is the lease key of the peer that needs the changes. Unwanted objects belong to the peer they were
+ * for, or to the name of the leftover.
+ */
 export type ChangesByOwner = ReadonlyMap<string, readonly Change[]>;
 
 /** Owners of removals without a peer begin with this text; no lease key does. */
@@ -37,13 +40,13 @@ export function isLeftover(owner: string): boolean {
 
 /** All changes, in order; empty when everything is as wanted. */
 export function changesFor<P extends PlannedPeer>(sides: Sides<P>): ChangesByOwner {
-  const additions = new Map<string, Change[]>();
+  const additions = new Map<string, readonly Change[]>();
   for (const owner of needyPeers(sides)) {
     const peer = sides.peers.get(owner);
     const changes = peer === undefined ? [] : changesOf(peer, sides);
     if (changes.length > 0) additions.set(owner, changes);
   }
-  for (const peer of sides.newPeers) additions.set(peer.key, additionsOf(peer, sides));
+  for (const peer of sides.newPeers) additions.set(peer.key, sides.objectsOf(peer));
   const ordered = moversFirst(additions, sides);
   return withRemovals(ordered, removals(ordered, sides));
 }
@@ -62,10 +65,6 @@ function needyPeers<P extends PlannedPeer>({ kinds, differences, ownersOf }: Sid
   return needy;
 }
 
-function additionsOf<P extends PlannedPeer>(peer: P, { objectsOf }: Sides<P>): Change[] {
-  return objectsOf(peer).map(({ kind, want }) => ({ kind, key: kind.wantedKey(want), owner: peer.key, want }));
-}
-
 /** What must be done for the objects of one peer. */
 function changesOf<P extends PlannedPeer>(peer: P, { place, objectsOf, differences }: Sides<P>): Change[] {
   const changes: Change[] = [];
@@ -74,10 +73,9 @@ function changesOf<P extends PlannedPeer>(peer: P, { place, objectsOf, differenc
     const { missing, others } = differences(kind);
     const have = others.get(key);
     if (have === undefined) {
-      if (missing.has(key)) changes.push({ kind, key, owner: peer.key, want });
-    } else if (kind.mustGoFirst?.(have, want, place) === true) {
-      changes.push({ kind, key, owner: peer.key, have }, { kind, key, owner: peer.key, want });
-    } else changes.push({ kind, key, owner: peer.key, want, have });
+      if (missing.has(key)) changes.push({ kind, want });
+    } else if (kind.mustGoFirst?.(have, want, place) === true) changes.push({ kind, have }, { kind, want });
+    else changes.push({ kind, want, have });
   }
   return changes;
 }
@@ -86,30 +84,26 @@ function changesOf<P extends PlannedPeer>(peer: P, { place, objectsOf, differenc
  * When an object is replaced, objects that depend on it are removed by the kernel. So a peer whose objects move away from it
  * must be changed first. It happens to nexthops when subnets of several sizes compete for one id.
  */
-function moversFirst(
-  groups: ReadonlyMap<string, Change[]>,
-  { presentAt }: Pick<Sides<PlannedPeer>, 'presentAt'>,
-): ReadonlyMap<string, Change[]> {
-  const all = [...groups.values()];
-  if (!all.some((group) => group.some(({ have }) => have !== undefined))) return groups;
+function moversFirst(groups: ChangesByOwner, { presentAt }: Pick<Sides<PlannedPeer>, 'presentAt'>): ChangesByOwner {
+  const hasOther = (group: readonly Change[]): boolean => group.some(({ have }) => have !== undefined);
+  if (![...groups.values()].some(hasOther)) return groups;
   const movers = new Map<string, string[]>();
-  for (const { kind, key, owner } of all.flat()) {
-    const have = kind.standsOn === undefined ? undefined : presentAt(kind, key);
-    const under = have === undefined ? undefined : kind.standsOn?.key(have);
-    if (kind.standsOn === undefined || under === undefined) continue;
-    const name = `${kind.standsOn.kind} ${under}`;
-    movers.set(name, [...(movers.get(name) ?? []), owner]);
+  for (const [owner, group] of groups) {
+    for (const change of group) {
+      const under = standsOn(change, presentAt);
+      if (under !== undefined) movers.set(under, [...(movers.get(under) ?? []), owner]);
+    }
   }
-  const ordered = new Map<string, Change[]>();
+  const ordered = new Map<string, readonly Change[]>();
   const visiting = new Set<string>();
   const visit = (owner: string): void => {
     const group = groups.get(owner);
     // If two groups wait for each other, either order is as good.
     if (group === undefined || visiting.has(owner)) return;
     visiting.add(owner);
-    for (const { kind, key, have } of group) {
-      if (have === undefined) continue;
-      for (const other of movers.get(`${kind.name} ${key}`) ?? []) visit(other);
+    for (const change of group) {
+      if (change.have === undefined) continue;
+      for (const other of movers.get(nameOf(change)) ?? []) visit(other);
     }
     ordered.set(owner, group);
   };
@@ -117,52 +111,61 @@ function moversFirst(
   return ordered;
 }
 
-function withRemovals(additions: ReadonlyMap<string, Change[]>, removed: readonly Change[]): ChangesByOwner {
+/** Names the object that a change is about among those of all kinds. */
+function nameOf(change: Change): string {
+  return `${change.kind.name} ${keyOf(change)}`;
+}
+
+/** Names the object on which the present object of a change depends. */
+function standsOn(change: Change, presentAt: Sides<PlannedPeer>['presentAt']): string | undefined {
+  const { standsOn: on } = change.kind;
+  const have = on === undefined ? undefined : presentAt(change.kind, keyOf(change));
+  const under = have === undefined ? undefined : on?.key(have);
+  return under === undefined ? undefined : `${on?.kind} ${under}`;
+}
+
+function withRemovals(additions: ChangesByOwner, removed: readonly Removal[]): ChangesByOwner {
   if (removed.length === 0) return additions;
   const all = new Map(additions);
-  for (const change of removed) {
-    const group = all.get(change.owner);
-    if (group === undefined) all.set(change.owner, [change]);
-    else group.push(change);
-  }
+  for (const { owner, change } of removed) all.set(owner, [...(all.get(owner) ?? []), change]);
   return all;
 }
 
+interface Removal {
+  readonly owner: string;
+  readonly change: Change;
+}
+
 /** Removals of our objects that are not wanted, with the kinds in reverse order. */
-function removals<P extends PlannedPeer>(additions: ChangesByOwner, sides: Sides<P>): Change[] {
+function removals<P extends PlannedPeer>(additions: ChangesByOwner, sides: Sides<P>): Removal[] {
   const { place, kinds, differences, ownersOf, formerOwner } = sides;
-  const found: Change[] = [];
+  const found: Removal[] = [];
   for (const kind of [...kinds].reverse()) {
     for (const [key, have] of differences(kind).others) {
       if (ownersOf(kind).has(key) || !kind.isOurs(have, place)) continue;
-      found.push({ kind, key, owner: formerOwner(kind, key) ?? `${LEFTOVER}${kind.spell(have)}`, have });
+      const owner = formerOwner(kind, key) ?? `${LEFTOVER}${kind.spell(have)}`;
+      found.push({ owner, change: { kind, have } });
     }
   }
   if (found.length === 0) return found;
-  const users = usersOf(found, additions, sides);
-  if (users.size === 0) return found;
-  return found.map((change) => {
-    const after = users.get(change);
-    return after === undefined ? change : { ...change, after };
+  const users = usersOf(additions, sides);
+  return found.map(({ owner, change }) => {
+    const after = users.get(nameOf(change));
+    return { owner, change: after === undefined ? change : { ...change, after } };
   });
 }
 
-/** For each removal the peer whose object still depends on the removed one and will use another: it must be changed first. */
+/** By the name of an object: the peer whose object depends on it and will use another, so that it must be changed first. */
 function usersOf(
-  found: readonly Change[],
   additions: ChangesByOwner,
   { presentAt }: Pick<Sides<PlannedPeer>, 'presentAt'>,
-): ReadonlyMap<Change, string> {
+): ReadonlyMap<string, string> {
   const users = new Map<string, string>();
-  for (const { kind, key, owner } of [...additions.values()].flat()) {
-    const have = kind.standsOn === undefined ? undefined : presentAt(kind, key);
-    const under = have === undefined ? undefined : kind.standsOn?.key(have);
-    if (under !== undefined) users.set(`${kind.standsOn?.kind} ${under}`, owner);
+  for (const [owner, group] of additions) {
+    for (const change of group) {
+      const under = standsOn(change, presentAt);
+      if (under !== undefined) users.set(under, owner);
+    }
   }
-  const after = new Map<Change, string>();
-  for (const change of found) {
-    const owner = users.get(`${change.kind.name} ${change.key}`);
-    if (owner !== undefined) after.set(change, owner);
-  }
-  return after;
+  return users;
 }

@@ -1,7 +1,7 @@
 // What a backend wants from the data plane: the peers, and the objects that each needs.
 
 import type { PeerProblem } from '../health/peer-problem.ts';
-import type { ObjectKey, WantedObject } from './objects/kind.ts';
+import type { AnyKind, ObjectKey, WantedObject } from './objects/kind.ts';
 
 /** Another node as the backend sees it. */
 export interface PlannedPeer {
@@ -27,18 +27,20 @@ export interface PeerChange<P> {
   readonly after: P | undefined;
 }
 
-/** A change to one object, made for its owner. */
+/** A change to one object. A wanted object is by itself the change that adds it. */
 export interface Change {
-  readonly kind: WantedObject['kind'];
-  readonly key: ObjectKey;
-  /** The key of the peer that needs the change. For an unwanted object, the peer it was for or the name of the leftover. */
-  readonly owner: string;
+  readonly kind: AnyKind;
   /** The wanted object; absent in a removal. */
   readonly want?: unknown;
   /** The present object; absent in an addition. */
   readonly have?: unknown;
   /** For a removal: the peer whose changes must succeed first, because the removal would break its traffic. */
   readonly after?: string;
+}
+
+/** The key of the object that a change is about. */
+export function keyOf({ kind, want, have }: Change): ObjectKey {
+  return want === undefined ? kind.presentKey(have) : kind.wantedKey(want);
 }
 
 /** Whether two lists want the same objects. */

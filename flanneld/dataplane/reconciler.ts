@@ -12,11 +12,11 @@ import { changesFor, type Sides } from './compare.ts';
 import { Mirror } from './mirror.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
 import { isWorthLogging, PeerLedger } from './peer-ledger.ts';
-import type { Change, Plan, PlannedPeer } from './plan.ts';
+import { type Change, keyOf, type Plan, type PlannedPeer } from './plan.ts';
 import { PlanProblems } from './plan-problems.ts';
 import { RepairBudget } from './repair-budget.ts';
 import { sendChanges } from './send-changes.ts';
-import { inOrder, refuseHeld, type Task, tasksOf } from './tasks.ts';
+import { byChange, inOrder, refuseHeld, type Task, tasksOf } from './tasks.ts';
 import { WantedObjects } from './wanted-objects.ts';
 
 /** Everything is listed again after this time even without events, because the mirror may have missed something. */
@@ -291,18 +291,20 @@ export class Reconciler<P extends PlannedPeer> {
       if (task.failure !== undefined) continue;
       (task.peer === undefined ? leftovers : peers).push(task);
     }
-    await this.#send(peers, tasks, place);
+    await this.#send(peers, place);
     const mayGo = ({ after }: Change): boolean => {
       const user = after === undefined ? undefined : tasks.get(after);
       return user === undefined || (due.has(user) && user.failure === undefined);
     };
     for (const task of leftovers) task.sent = task.changes.filter(mayGo);
-    await this.#send(leftovers, tasks, place);
+    await this.#send(leftovers, place);
   }
 
-  async #send(some: readonly Task<P>[], tasks: ReadonlyMap<string, Task<P>>, place: Place): Promise<void> {
-    await sendChanges(this.#options.netlink, inOrder(some), place, ({ owner }, { text, pendingMs }) => {
-      const task = tasks.get(owner);
+  async #send(some: readonly Task<P>[], place: Place): Promise<void> {
+    let tasks: ReadonlyMap<Change, Task<P>> | undefined;
+    await sendChanges(this.#options.netlink, inOrder(some), place, (change, { text, pendingMs }) => {
+      tasks ??= byChange(some);
+      const task = tasks.get(change);
       if (task === undefined) return;
       if (pendingMs === undefined) task.failure ??= text;
       else task.pendingMs = pendingMs;
@@ -312,11 +314,12 @@ export class Reconciler<P extends PlannedPeer> {
   /** Polled kinds have no events. So they are listed after a change, and an object that is not as wanted has failed. */
   async #pollAfter(due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
     if (this.#kinds.every(({ hear }) => hear !== undefined)) return;
-    const sent = [...due].flatMap((task) => task.sent.map(({ kind, key }) => ({ task, kind, key })));
-    const polled = sent.filter(({ kind }) => kind.hear === undefined);
-    await this.#poll(place, new Set(polled.map(({ kind }) => kind)));
-    for (const { task, kind, key } of polled) {
-      if (task.failure !== undefined || task.pendingMs !== undefined || !this.#isWrong(kind, key)) continue;
+    const sent = [...due].flatMap((task) => task.sent.map((change) => ({ task, change })));
+    const polled = sent.filter(({ change }) => change.kind.hear === undefined);
+    await this.#poll(place, new Set(polled.map(({ change }) => change.kind)));
+    for (const { task, change } of polled) {
+      const { kind } = change;
+      if (task.failure !== undefined || task.pendingMs !== undefined || !this.#isWrong(kind, keyOf(change))) continue;
       task.failure = `${kind.name} is missing although the kernel accepted it`;
     }
   }
@@ -366,7 +369,7 @@ export class Reconciler<P extends PlannedPeer> {
   #settleTask({ owner, peer, repair, sent }: Task<P>, isSteady: boolean): Outcome {
     const before = this.#ledger.programmedAs(owner);
     this.#succeeded(owner, peer);
-    if (peer === undefined) for (const { kind, key } of sent) this.#wanted.forget(kind, key);
+    if (peer === undefined) for (const change of sent) this.#wanted.forget(change.kind, keyOf(change));
     // If the peers are the same as last time, somebody else must have made the unwanted object.
     if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
     const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';

@@ -32,15 +32,11 @@ export async function sendChanges(
   place: Place,
   onRefused: OnRefused,
 ): Promise<void> {
-  for (let from = 0, to = 0; from < changes.length; from = to) {
-    // One message to the kernel may have changes of all its kinds. Kinds with `execute` are called one by one.
-    const kind = changes[from]?.kind;
-    const isTogether = (other: Change): boolean =>
-      kind?.execute === undefined ? other.kind.execute === undefined : other.kind === kind;
-    while (to < changes.length && to - from < CHUNK && isTogether(changes[to] as Change)) to++;
-    const chunk = changes.slice(from, to);
+  for (let from = 0; from < changes.length; ) {
+    const chunk = nextChunk(changes, from);
+    from += chunk.length;
     const actions = chunk.map((change) => actionOf(change, place));
-    const refusals = (await kind?.execute?.(actions)) ?? refusedByKernel(netlink, actions as NetlinkRequest[]);
+    const refusals = (await chunk[0]?.kind.execute?.(actions)) ?? refusedByKernel(netlink, actions as NetlinkRequest[]);
     for (const refusal of refusals) {
       const change = chunk[actions.indexOf(refusal.action)];
       if (change === undefined || isDone(change, refusal)) continue;
@@ -49,6 +45,18 @@ export async function sendChanges(
     }
     await breathe();
   }
+}
+
+/** One message to the kernel may have changes of all kinds that are made by rtnetlink. Kinds with `execute` are called one by one. */
+function nextChunk(changes: readonly Change[], from: number): readonly Change[] {
+  const kind = changes[from]?.kind;
+  const most = Math.min(from + CHUNK, changes.length);
+  let to = from + 1;
+  for (; to < most; to++) {
+    const next = changes[to]?.kind;
+    if (next !== kind && (next?.execute !== undefined || kind?.execute !== undefined)) break;
+  }
+  return changes.slice(from, to);
 }
 
 /** Sends the requests and returns those that the kernel refused. */

@@ -43,13 +43,12 @@ export function refuseHeld<P>(
   had: (owner: string) => boolean,
 ): void {
   for (const [kind, additions] of additionsToAskAbout(due)) {
-    const wants = additions.map(({ want }) => want);
-    const hadIt = (want: unknown): boolean => had(additions[wants.indexOf(want)]?.owner ?? '');
-    const held = kind.holders?.(netlink, wants, place, hadIt);
+    const held = kind.holders?.(netlink, [...additions.keys()], place, (want) => had(additions.get(want) ?? ''));
     if (held === undefined || held.size === 0) continue;
     for (const task of due) {
       task.changes = task.changes.map((change) => {
-        const holder = change.kind === kind && change.want !== undefined ? held.get(change.key) : undefined;
+        const isAsked = change.kind === kind && change.want !== undefined;
+        const holder = isAsked ? held.get(kind.wantedKey(change.want)) : undefined;
         if (holder === undefined || change.have !== undefined) return change;
         if (holder.mayReplace) return { ...change, have: holder.have };
         task.failure = `another program has a ${kind.name} there: ${holder.spelled}`;
@@ -60,16 +59,14 @@ export function refuseHeld<P>(
   }
 }
 
-/** The additions of kinds that must not replace objects of other programs. */
-function additionsToAskAbout(due: ReadonlySet<Task<unknown>>): ReadonlyMap<AnyKind, readonly Change[]> {
-  const found = new Map<AnyKind, Change[]>();
-  for (const { changes } of due) {
-    for (const change of changes) {
-      const { kind, want, have } = change;
-      if (kind.holders === undefined || want === undefined || have !== undefined) continue;
-      const additions = found.get(kind);
-      if (additions === undefined) found.set(kind, [change]);
-      else additions.push(change);
+/** The objects to add that must not replace those of other programs: by kind, each with its owner. */
+function additionsToAskAbout(due: ReadonlySet<Task<unknown>>): ReadonlyMap<AnyKind, ReadonlyMap<unknown, string>> {
+  const found = new Map<AnyKind, Map<unknown, string>>();
+  for (const { owner, changes } of due) {
+    for (const { kind, want, have } of changes) {
+      if (kind.mayBeHeld === undefined || want === undefined || have !== undefined || !kind.mayBeHeld(want)) continue;
+      const additions = found.get(kind) ?? new Map<unknown, string>();
+      found.set(kind, additions.set(want, owner));
     }
   }
   return found;
@@ -82,5 +79,10 @@ export function inOrder(tasks: readonly Task<unknown>[]): Change[] {
   for (const { peer, sent } of tasks) {
     for (const change of sent) (peer !== undefined && change.want === undefined ? room : rest).push(change);
   }
-  return [...room, ...rest];
+  return room.length === 0 ? rest : [...room, ...rest];
+}
+
+/** The task of each change that is sent. */
+export function byChange<P>(tasks: readonly Task<P>[]): ReadonlyMap<Change, Task<P>> {
+  return new Map(tasks.flatMap((task) => task.sent.map((change) => [change, task] as const)));
 }

@@ -85,16 +85,19 @@ export class WantedObjects<P extends PlannedPeer> implements Wants<P> {
     if (this.#unindexed.length > 0)
       throw new Error('a plan is taken in before the objects of the last one are in the index');
     const isStep = plan.step !== undefined && plan.step.from === this.#plan;
-    const changes = (isStep ? plan.step.changes : this.#changesTo(plan.peers)).filter(
-      ({ before, after }) => before === undefined || after === undefined || !this.#isSame(before, after),
-    );
-    this.#plan = plan;
-    for (const { key, after } of changes) {
+    const changes: PeerChange<P>[] = [];
+    for (const change of isStep ? plan.step.changes : this.#changesTo(plan.peers)) {
+      const { key, before, after } = change;
+      if (before !== undefined && after !== undefined && this.#isSame(before, after)) continue;
+      changes.push(change);
+      if (before !== undefined) this.#remove(before, onGone);
       if (after === undefined) this.#peers.delete(key);
-      else this.#peers.set(key, after);
+      else {
+        this.#peers.set(key, after);
+        this.#unindexed.push(after);
+      }
     }
-    for (const { before } of changes) if (before !== undefined) this.#remove(before, onGone);
-    for (const { after } of changes) if (after !== undefined) this.#unindexed.push(after);
+    this.#plan = plan;
     return changes;
   }
 

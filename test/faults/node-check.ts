@@ -8,7 +8,6 @@ import { foreignNexthopIds, VXLAN_KINDS, vxlanObjects } from '../../flanneld/bac
 import { describeDrift } from '../../flanneld/dataplane/change-log.ts';
 import { Mirror, nothingWanted } from '../../flanneld/dataplane/mirror.ts';
 import { WEFT_PROTOCOL } from '../../flanneld/dataplane/objects/kind.ts';
-import type { Change } from '../../flanneld/dataplane/plan.ts';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, tableName } from '../../flanneld/firewall/nft-table.ts';
 import { readLeaseDir } from '../../flanneld/subnet/lease-dir.ts';
@@ -37,7 +36,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { UNDERLAY_DEVICE } from '../lab/contract.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
-import { wholeCompare } from '../support/whole-compare.ts';
+import { type OwnedChange, wholeCompare } from '../support/whole-compare.ts';
 
 export const DEVICE = 'flannel.1';
 /** The network in the lab's net-conf.json. */
@@ -153,7 +152,7 @@ async function peerFaults(
   return [...unreadable, ...changes.map(describe)];
 }
 
-function describe(change: Change): string {
+function describe(change: OwnedChange): string {
   const found = change.want === undefined ? `${change.kind.name} left over` : describeDrift(change);
   return `${change.owner}: ${found}`;
 }

@@ -12,12 +12,16 @@ export interface Present {
   entries(kind: AnyKind): Iterable<[ObjectKey, unknown]>;
 }
 
+export interface OwnedChange extends Change {
+  readonly owner: string;
+}
+
 export function wholeCompare<P extends PlannedPeer>(
   peers: readonly P[],
   { kinds, objects }: { readonly kinds: readonly AnyKind[]; objects(peer: P): readonly WantedObject[] },
   place: Place,
   present: Present,
-): Change[] {
+): OwnedChange[] {
   const plan = { peers: new Map(peers.map((peer) => [peer.key, peer])), problems: [], doubts: [] };
   const wanted = new WantedObjects(kinds, objects);
   wanted.take(plan, () => undefined);
@@ -35,7 +39,7 @@ export function wholeCompare<P extends PlannedPeer>(
     ownersOf: (kind) => wanted.ownersOf(kind),
     formerOwner: () => undefined,
   };
-  return [...changesFor(sides).values()].flat();
+  return [...changesFor(sides)].flatMap(([owner, changes]) => changes.map((change) => ({ ...change, owner })));
 }
 
 function differencesOf<P extends PlannedPeer>(

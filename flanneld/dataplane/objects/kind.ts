@@ -99,9 +99,11 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   readonly standsOn?: { readonly kind: string; key(have: Have): ObjectKey | undefined };
   /** Whether the present object must be removed before the peer's other objects can be made. */
   mustGoFirst?(have: Have, want: Want, place: Place): boolean;
+  /** Whether another program may have an object in this place that must not be replaced. Then `holders` is asked before the first one is made. */
+  mayBeHeld?(want: Want): boolean;
   /**
-   * Finds objects of other programs in the places of `wants`, for kinds that must not replace them. `had` says that the agent's
-   * own object was there before, so that somebody has replaced it.
+   * Finds objects of other programs in the places of `wants`, which all may be held. `had` says that the agent's own object was there
+   * before, so that somebody has replaced it.
    */
   holders?(
     netlink: Netlink,

@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { formatPrefix, parseIp, parsePrefix, samePrefix } from '../../../lib/ip.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNICAST } from '../../../lib/rtnetlink/rtnetlink-constants.ts';
-import { wholeCompare } from '../../../test/support/whole-compare.ts';
+import { type OwnedChange, wholeCompare } from '../../../test/support/whole-compare.ts';
 import type { RoutePeer } from '../../backend/route-peer.ts';
-import type { Change } from '../plan.ts';
+import { keyOf } from '../plan.ts';
 import { type Place, WEFT_PROTOCOL, wanted } from './kind.ts';
 import { holdersIn, route as kind, spellHolder, type WantedRoute } from './route.ts';
 
@@ -53,9 +53,9 @@ function compare(table: readonly Route[], peers: readonly RoutePeer[] = [two], h
   const wants = missing.map(({ want }) => want as WantedRoute);
   const holders = holdersIn(table, wants, place, isTunnel, () => hadAll);
   const held = new Map<string, string>();
-  const made: Change[] = [];
+  const made: OwnedChange[] = [];
   for (const change of changes) {
-    const holder = missing.includes(change) ? holders.get(change.key) : undefined;
+    const holder = missing.includes(change) ? holders.get(keyOf(change)) : undefined;
     if (holder === undefined) made.push(change);
     else if (holder.mayReplace) made.push({ ...change, have: holder.have });
     else held.set(change.owner, spellHolder(holder.have));
@@ -63,7 +63,7 @@ function compare(table: readonly Route[], peers: readonly RoutePeer[] = [two], h
   return { made, held, asked: wants.length };
 }
 
-function shown(changes: readonly Change[]): string[] {
+function shown(changes: readonly OwnedChange[]): string[] {
   return changes.map(({ want, have, owner }) => {
     if (want === undefined) return `- ${spellRoute(have as Route)}`;
     return `${have === undefined ? '+' : '~'} ${owner}`;

@@ -76,6 +76,8 @@ export const route: ObjectKind<WantedRoute, Route> = {
   // IPv6 refuses a gateway, even onlink, if another route leads to its address by another device (net/ipv6/route.c
   // ip6_route_check_nh_onlink). Removing that route first loses a packet or two.
   mustGoFirst: (have, { by }, { family, tunnel }) => family === 6 && by === 'tunnel' && have.oif !== tunnel?.index,
+  // Through the overlay's device the agent's own route always wins.
+  mayBeHeld: ({ by }) => by === 'underlay',
   holders,
 };
 
@@ -211,17 +213,15 @@ function sameHop(a: Route, b: Route): boolean {
   return a.gateway === undefined || b.gateway === undefined ? a.gateway === b.gateway : sameIp(a.gateway, b.gateway);
 }
 
-/** Routes of others in the places of direct routes. Through the overlay's device the agent's own route always wins. */
+/** Routes of others in the places of direct routes. */
 function holders(
   netlink: Netlink,
   wants: readonly WantedRoute[],
   place: Place,
   had: (want: WantedRoute) => boolean,
 ): ReadonlyMap<ObjectKey, Holder<Route>> {
-  const direct = wants.filter(({ by }) => by === 'underlay');
-  if (direct.length === 0) return new Map();
   const table = listRoutes(netlink, { family: place.family, table: RT_TABLE_MAIN });
-  const judged = holdersIn(table, direct, place, tunnels(netlink, place), had);
+  const judged = holdersIn(table, wants, place, tunnels(netlink, place), had);
   const spell = ({ have }: Omit<Holder<Route>, 'spelled'>): string => spellHolder(have, deviceName(have, place));
   return new Map([...judged].map(([key, holder]) => [key, { ...holder, spelled: spell(holder) }]));
 }
