@@ -13,7 +13,7 @@ import {
 import { openPinned } from '../bpf/pin.ts';
 import { OpError } from '../errors.ts';
 import type { Family } from '../ip.ts';
-import { closeFd } from '../sys/file.ts';
+import { closeFd, statPath } from '../sys/file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
 /** Where systemd mounts a bpffs. */
@@ -98,6 +98,7 @@ export function removeNear(sys: Syscalls, near: BpfMap, address: Uint8Array): vo
  */
 export function forgetFastPathOf(sys: Syscalls, ifindex: number): void {
   try {
+    if (statPath(sys, PIN_FOLDER) === undefined) return;
     for (const family of [4, 6] as const) {
       for (const address of addressesOf(sys, family, ifindex)) {
         if (family === 4) withMap(sys, PINS.near, nearMap, (near) => removeNear(sys, near, address));
