@@ -165,13 +165,11 @@ export class Reconciler<P extends PlannedPeer> {
     refuseHeld(due, place, this.#options.netlink, (owner) => this.#ledger.programmedAs(owner) !== undefined);
     await this.#apply(tasks, due, place);
     await this.#pollAfter(due, place);
-    this.#isPending = [...due].some(({ pendingMs }) => pendingMs !== undefined);
+    const pendingMs = shortest([...due].map((task) => task.pendingMs));
+    this.#isPending = pendingMs !== undefined;
     await this.#settle(tasks, due, isSteady, place);
     this.#completed = plan;
-    const pendingMs = [...due].flatMap((task) => task.pendingMs ?? []);
-    const waits = [this.#ledger.nextDueMs(this.#options.clock.now()), waitMs, ...pendingMs];
-    const soonest = Math.min(...waits.map((ms) => ms ?? Infinity));
-    return soonest === Infinity ? undefined : soonest;
+    return shortest([this.#ledger.nextDueMs(this.#options.clock.now()), waitMs, pendingMs]);
   }
 
   /** Brings the mirror up to date and makes the plan. When it returns, all queued events have been read. */
@@ -257,7 +255,7 @@ export class Reconciler<P extends PlannedPeer> {
   #due(tasks: ReadonlyMap<string, Task<P>>, place: Place): { due: Set<Task<P>>; waitMs: number | undefined } {
     const now = this.#options.clock.now();
     const due = new Set<Task<P>>();
-    let shortest: number | undefined;
+    const waits: number[] = [];
     for (const task of tasks.values()) {
       if (!this.#ledger.isDue(task.owner, task.peer, now)) continue;
       // A failing task is not limited here, because it has its own back-off.
@@ -267,10 +265,10 @@ export class Reconciler<P extends PlannedPeer> {
         due.add(task);
         continue;
       }
-      shortest = Math.min(shortest ?? waitMs, waitMs);
+      waits.push(waitMs);
       this.#reportFight(task, place);
     }
-    return { due, waitMs: shortest };
+    return { due, waitMs: shortest(waits) };
   }
 
   #reportFight({ owner, changes }: Task<P>, place: Place): void {
@@ -375,4 +373,11 @@ export class Reconciler<P extends PlannedPeer> {
     const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };
   }
+}
+
+/** Undefined when there is none. */
+function shortest(waits: readonly (number | undefined)[]): number | undefined {
+  let least: number | undefined;
+  for (const ms of waits) if (ms !== undefined && (least === undefined || ms < least)) least = ms;
+  return least;
 }
