@@ -206,7 +206,8 @@ export class Reconciler<P extends PlannedPeer> {
       if (after === undefined) this.#succeeded(key, undefined);
       else this.#unsettled.add(key);
     }
-    this.#hasNews = false;
+    // The last events may have cast doubt on what was listed. Then the next run must not wait for another event.
+    this.#hasNews = this.#mirror.isDoubtful;
   }
 
   /** Enters the objects of new peers, so that they can be looked up by their keys. */
