@@ -43,16 +43,23 @@ describe('PeerLedger', () => {
     expect(book.isFailing('b')).toBe(false);
   });
 
-  test('knows what was programmed for a key, until that is gone', () => {
+  test('knows whether a peer has its objects, and whether it had others before', () => {
     const book = ledger();
-    expect(book.programmedAs('a')).toBeUndefined();
-    book.succeeded('a', 'one');
-    book.succeeded('b', 'one');
+    const state = (key: string) => ({ settled: book.isSettled(key), was: book.wasProgrammed(key) });
+    for (const key of ['a', 'b']) book.wanted(key, true);
+    expect(state('a')).toEqual({ settled: false, was: false });
+    // It needs other objects before it has had the first ones.
+    book.wanted('b', false);
+    expect(state('b')).toEqual({ settled: false, was: false });
+    book.succeeded('a');
+    expect(state('a')).toEqual({ settled: true, was: true });
+    book.wanted('a', false);
     book.failed('a', 'two', 'EINVAL', 0);
-    expect(book.programmedAs('a')).toBe('one');
-    book.succeeded('a', 'two');
-    book.succeeded('b', undefined);
-    expect([book.programmedAs('a'), book.programmedAs('b')]).toEqual(['two', undefined]);
+    expect([state('a'), book.unsettled()]).toEqual([{ settled: false, was: true }, ['b', 'a']]);
+    // It left, and came again.
+    book.succeeded('a');
+    book.wanted('a', true);
+    expect(state('a')).toEqual({ settled: false, was: false });
   });
 
   test('tries failing keys at once when something has changed that may help', () => {
@@ -65,9 +72,9 @@ describe('PeerLedger', () => {
   test('forgets the failures of a key that succeeded', () => {
     const book = ledger();
     for (const key of ['a', 'b']) book.failed(key, 's', 'EINVAL', 0);
-    book.succeeded('a', 's');
+    book.succeeded('a');
     expect([book.failures().map(({ key }) => key), book.isFailing('a')]).toEqual([['b'], false]);
-    book.succeeded('b', undefined);
+    book.succeeded('b');
     expect(book.nextDueMs(0)).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
-// Records for each key (a peer's lease, or a leftover) how it was last programmed and, if it fails, why and when to try again. The trouble
-// of one key never affects another.
+// Records which keys (a peer's lease, or a leftover) do not have what they need yet and, if one fails, why and when to try again. The
+// trouble of one key never affects another.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 
@@ -20,12 +20,33 @@ const RETRY: BackoffPolicy = { firstMs: 100, capMs: 30_000, jitter: 0.3 };
 
 /** `P` is a wanted peer. It must be the same object as long as nothing about it changes. */
 export class PeerLedger<P> {
-  readonly #programmed = new Map<string, P>();
+  /** The peers that do not have all their objects yet, and whether they had the ones that they needed before. */
+  readonly #unsettled = new Map<string, boolean>();
   readonly #troubles = new Map<string, Trouble<P>>();
   readonly #random: () => number;
 
   constructor(random: () => number = Math.random) {
     this.#random = random;
+  }
+
+  /** Notes that a peer is new, or needs other objects than before. */
+  wanted(key: string, isNew: boolean): void {
+    this.#unsettled.set(key, !isNew && this.wasProgrammed(key));
+  }
+
+  /** Whether a peer has had all the objects that it needs; somebody may have changed them since. */
+  isSettled(key: string): boolean {
+    return !this.#unsettled.has(key);
+  }
+
+  /** Whether a peer has had all the objects that it needs, or needed before. */
+  wasProgrammed(key: string): boolean {
+    return this.#unsettled.get(key) ?? true;
+  }
+
+  /** The peers that are not settled. */
+  unsettled(): readonly string[] {
+    return [...this.#unsettled.keys()];
   }
 
   /** Whether `key` may be tried now: it does not fail, its retry is due, or something else is wanted than before. */
@@ -44,20 +65,14 @@ export class PeerLedger<P> {
     return trouble;
   }
 
-  /** Notes that `key` is as wanted; `as` is undefined when it is gone. */
-  succeeded(key: string, as: P | undefined): void {
+  /** Notes that `key` has what it needs, or is gone. */
+  succeeded(key: string): void {
     this.#troubles.delete(key);
-    if (as === undefined) this.#programmed.delete(key);
-    else this.#programmed.set(key, as);
+    this.#unsettled.delete(key);
   }
 
   isFailing(key: string): boolean {
     return this.#troubles.has(key);
-  }
-
-  /** The peer as it was programmed last. */
-  programmedAs(key: string): P | undefined {
-    return this.#programmed.get(key);
   }
 
   /** Makes all retries due at once, because something has changed that may help. */

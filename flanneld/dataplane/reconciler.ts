@@ -75,8 +75,6 @@ export class Reconciler<P extends PlannedPeer> {
   #hasNews = false;
   /** Whether a change was still under way when the last run ended. */
   #isPending = false;
-  /** Peers that are new or need other objects, until they have them. */
-  readonly #unsettled = new Set<string>();
 
   constructor(backend: PeerObjects<P>, options: ReconcilerOptions) {
     const { kinds } = backend;
@@ -95,7 +93,8 @@ export class Reconciler<P extends PlannedPeer> {
   get counts(): PeerCounts {
     const { peers } = this.#wanted;
     const refused = this.#ledger.failures().filter(({ key }) => peers.has(key)).length;
-    const settled = peers.size - refused - [...this.#unsettled].filter((key) => !this.#ledger.isFailing(key)).length;
+    const settled =
+      peers.size - refused - this.#ledger.unsettled().filter((key) => !this.#ledger.isFailing(key)).length;
     const programmed = this.#completed === undefined ? 0 : settled;
     return { wanted: this.peerCount, programmed, failing: this.#problems.count + refused };
   }
@@ -103,7 +102,7 @@ export class Reconciler<P extends PlannedPeer> {
   /** How many programmed peers satisfy `is`. */
   countProgrammed(is: (peer: P) => boolean): number {
     if (this.#completed === undefined) return 0;
-    const isThere = ({ key }: P): boolean => !this.#ledger.isFailing(key) && !this.#unsettled.has(key);
+    const isThere = ({ key }: P): boolean => !this.#ledger.isFailing(key) && this.#ledger.isSettled(key);
     return [...this.#wanted.peers.values()].filter((peer) => is(peer) && isThere(peer)).length;
   }
 
@@ -162,7 +161,7 @@ export class Reconciler<P extends PlannedPeer> {
     await breathe();
     const tasks = tasksOf(changes, this.#wanted.peers, this.#ledger);
     const { due, waitMs } = this.#due(tasks, place);
-    refuseHeld(due, place, this.#options.netlink, (owner) => this.#ledger.programmedAs(owner) !== undefined);
+    refuseHeld(due, place, this.#options.netlink, (owner) => this.#ledger.wasProgrammed(owner));
     await this.#apply(tasks, due, place);
     await this.#pollAfter(due, place);
     const pendingMs = shortest([...due].map((task) => task.pendingMs));
@@ -202,9 +201,9 @@ export class Reconciler<P extends PlannedPeer> {
     });
     // On an empty kernel the peers are programmed first, since to enter thousands takes milliseconds.
     if (this.#kinds.some((kind) => this.#mirror.differences(kind).others.size > 0)) this.#index();
-    for (const { key, after } of changes) {
-      if (after === undefined) this.#succeeded(key, undefined);
-      else this.#unsettled.add(key);
+    for (const { key, before, after } of changes) {
+      if (after === undefined) this.#ledger.succeeded(key);
+      else this.#ledger.wanted(key, before === undefined);
     }
     // The last events may have cast doubt on what was listed. Then the next run must not wait for another event.
     this.#hasNews = this.#mirror.isDoubtful;
@@ -345,8 +344,8 @@ export class Reconciler<P extends PlannedPeer> {
       else if (task.pendingMs === undefined && task.sent.length > 0) outcomes.push(this.#settleTask(task, isSteady));
     }
     // A peer that needs no change any more has no problem, whoever repaired it.
-    for (const key of [...this.#unsettled, ...this.#ledger.failures().map((failure) => failure.key)]) {
-      if (!tasks.has(key)) this.#succeeded(key, this.#wanted.peers.get(key));
+    for (const key of [...this.#ledger.unsettled(), ...this.#ledger.failures().map((failure) => failure.key)]) {
+      if (!tasks.has(key)) this.#ledger.succeeded(key);
     }
     const { log, drift } = this.#options;
     await reportOutcomes(outcomes, place, { log, drift });
@@ -360,18 +359,13 @@ export class Reconciler<P extends PlannedPeer> {
     this.#options.log.warn(facts, 'peer could not be programmed, will retry');
   }
 
-  #succeeded(key: string, as: P | undefined): void {
-    this.#ledger.succeeded(key, as);
-    this.#unsettled.delete(key);
-  }
-
   #settleTask({ owner, peer, repair, sent }: Task<P>, isSteady: boolean): Outcome {
-    const before = this.#ledger.programmedAs(owner);
-    this.#succeeded(owner, peer);
+    const wasProgrammed = this.#ledger.wasProgrammed(owner);
+    this.#ledger.succeeded(owner);
     if (peer === undefined) for (const change of sent) this.#wanted.forget(change.kind, keyOf(change));
     // If the peers are the same as last time, somebody else must have made the unwanted object.
     if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
-    const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
+    const did = repair ? 'repaired' : wasProgrammed ? 'changed' : 'added';
     return { owner, did, changes: sent, drift: repair };
   }
 }

@@ -29,7 +29,7 @@ export function tasksOf<P extends PlannedPeer>(
   const tasks = new Map<string, Task<P>>();
   for (const [owner, all] of changes) {
     const peer = peers.get(owner);
-    const repair = peer === undefined || ledger.programmedAs(owner) === peer;
+    const repair = peer === undefined || ledger.isSettled(owner);
     tasks.set(owner, { owner, peer, changes: all, repair, sent: all });
   }
   return tasks;
