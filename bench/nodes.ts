@@ -13,7 +13,7 @@ import { missingApiserver } from '../test/support/kube-apiserver.ts';
 import { type Contender, runAgent } from './nodes/agents.ts';
 import { NodesCluster } from './nodes/api-server.ts';
 import { nodeObject } from './nodes/node-object.ts';
-import { describeRuns, FEW, MANY, type Runs } from './nodes/nodes-figures.ts';
+import { describeRuns, FEW, MANY, NAMES, type Runs } from './nodes/nodes-figures.ts';
 import type { BenchOptions } from './options.ts';
 import { netConf } from './peers/overlay.ts';
 import { prepareCrowd, startCrowd } from './probes/probed-lab.ts';
@@ -106,17 +106,17 @@ function rolesIn(
   if (one === undefined || two === undefined || crowd === undefined) throw new Error('nodes needs three lab nodes');
   const weft: Contender = {
     key: 'weft',
-    name: 'weft',
+    name: NAMES.weft,
     file: requireBuilt(builtAgent),
     flags: [],
     node: one,
     number: 1,
   };
-  const silent: Contender = { ...weft, key: 'silent', name: 'weft without probes', flags: ['--probes=off'] };
+  const silent: Contender = { ...weft, key: 'silent', name: NAMES.silent, flags: ['--probes=off'] };
   const flannel = (file: string): Contender => ({
     ...weft,
     key: 'flannel',
-    name: 'flanneld',
+    name: NAMES.flannel,
     file,
     node: two,
     number: 2,
