@@ -45,7 +45,9 @@ export async function fight(site: Site): Promise<Fight> {
   // The agent writes its last log lines after its last change.
   await sleep(100);
   const lines = logLines(node, from);
-  const warnings = lines.filter((line) => line.level === 'warn' && line.msg.startsWith('somebody keeps changing'));
+  const warnings = lines.filter(
+    (line) => line.level === 'warn' && line.msg.startsWith('another program keeps changing'),
+  );
   return {
     durationMs,
     rewrites,
@@ -69,7 +71,7 @@ export function judgeFight({ durationMs, repairs, cpuPercent, warnings, rival }:
   if (repairs > most) wrong.push(`${repairs} repairs in ${seconds.toFixed(1)} s, limit ${most}`);
   if (repairs === 0) wrong.push('no repair at all');
   if (cpuPercent > MAX_CPU_PERCENT) wrong.push(`${cpuPercent.toFixed(1)} % of a processor, limit ${MAX_CPU_PERCENT}`);
-  if (warnings === 0) wrong.push('not a word in the log that somebody fights');
+  if (warnings === 0) wrong.push('the log does not say that another program keeps changing the route');
   // Protocol 4 is `static` (rtnetlink(7)).
   if (!/dev eth0 proto (4|static)$/.test(rival)) wrong.push(`the log does not tell the rival's route, only "${rival}"`);
   return wrong;
