@@ -48,7 +48,11 @@ const MEASURES = {
 
 type MeasureKey = keyof typeof MEASURES;
 const KEYS = Object.keys(MEASURES) as MeasureKey[];
-export const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', silent: 'weft, --probes=off', flannel: 'flanneld' };
+export const NAMES: Readonly<Record<AgentKey, string>> = {
+  weft: 'weft',
+  silent: 'weft, --probes=off',
+  flannel: 'flanneld',
+};
 const AGENTS = Object.keys(NAMES) as AgentKey[];
 
 const keyOf = (count: number, what: MeasureKey, agent: AgentKey): string => `${count}/${what}/${agent}`;
