@@ -162,9 +162,9 @@ describe('what can influence the executable', () => {
       const lines = readFileSync(log, 'utf8').split('\n');
       opened.push(...lines.flatMap((line) => [...line.matchAll(/"(\/[^"]*)"/g)].map(([, path]) => path ?? '')));
     }
-    // DEL looks in /sys/fs/bpf for the fast path's map of pods.
+    // DEL looks for the folder of the fast path's maps.
     const foreign = (path: string): boolean =>
-      path !== '/sys/fs/bpf' &&
+      path !== '/sys/fs/bpf/weft' &&
       !['/subnet.env', '/state', '/networks', '/bin'].some((name) => path.startsWith(node.path() + name)) &&
       !/^\/(run\/netns\/c1$|proc\/(self|thread-self|sys\/net)\b)/.test(path);
     expect(opened.length).toBeGreaterThan(10);
